@@ -1,0 +1,2 @@
+export { measureCase, ratioCase } from './case.ts';
+export type { BenchCase, CaseContext, Contender, Goal, MeasureCase, Measurement, RatioCase } from './case.ts';

@@ -1,0 +1,7 @@
+import { expect, it } from 'vitest';
+import { openDatabase } from '@perf/sqlite';
+it('opens', () => {
+  const db = openDatabase(':memory:');
+  expect(db.prepare('select 1 as a').get()).toEqual({ a: 1 });
+  });
+});
