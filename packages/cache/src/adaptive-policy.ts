@@ -23,6 +23,9 @@ const CANDIDATES: readonly PolicyMode[] = [
   { kind: 's3-fifo', window: 0.1 },
 ];
 
+/** Sizes, against the real one, at which the active policy is simulated for the miss-ratio curve. */
+const CURVE_FACTORS = [0.5, 2, 4] as const;
+
 /** Applied before anything is known: the best fixed one over the benchmark traces. */
 const FIRST = 1;
 /** Most entries of one shadow. */
@@ -47,15 +50,17 @@ export interface AdaptiveOptions {
 
 export class AdaptivePolicy {
   readonly #table = new HashSlots();
+  /** One per candidate at the scaled capacity, then one per curve factor with the active policy. */
   readonly #shadows: readonly SegmentedPolicy[];
-  readonly #capacity: number;
   readonly #sampleMask: number;
   readonly #scores = new Float64Array(CANDIDATES.length);
+  /** Hits per curve factor, then at the real size, since the start. */
+  readonly #curveHits = new Float64Array(CURVE_FACTORS.length + 1);
   readonly #apply: (mode: PolicyMode) => void;
   readonly #halfLife: number;
   readonly #expectedEntries: number;
   /** Bit i: shadow i has the key of this slot. */
-  #holders = new Uint8Array(0);
+  #holders = new Uint16Array(0);
   #active = FIRST;
   #uses = 0;
   /** Accesses that the scores stand for, halved with them. */
@@ -65,10 +70,13 @@ export class AdaptivePolicy {
     let shift = 0;
     while (options.expectedEntries >>> shift > SHADOW_ENTRIES) shift++;
     this.#sampleMask = 2 ** shift - 1;
-    this.#capacity = Math.max(1, Math.round(options.capacity / 2 ** shift));
+    const capacity = options.capacity / 2 ** shift;
     const entries = Math.max(1, options.expectedEntries >>> shift);
     this.#expectedEntries = entries;
-    this.#shadows = CANDIDATES.map((mode) => this.#newShadow(mode, options));
+    const sizes = CURVE_FACTORS.map((factor) =>
+      this.#newShadow(CANDIDATES[FIRST]!, factor * capacity, options),
+    );
+    this.#shadows = [...CANDIDATES.map((mode) => this.#newShadow(mode, capacity, options)), ...sizes];
     this.#apply = options.apply;
     this.#halfLife = Math.max(MIN_HALF_LIFE, entries * HALF_LIFE);
     options.apply(CANDIDATES[FIRST]!);
@@ -84,12 +92,12 @@ export class AdaptivePolicy {
     this.#uses++;
     this.#weight++;
     const slot = this.#slotOf(hash);
-    for (let i = 0; i < CANDIDATES.length; i++) {
+    for (let i = 0; i < this.#shadows.length; i++) {
       const shadow = this.#shadows[i]!;
       if ((this.#holders[slot]! & (1 << i)) !== 0) {
         shadow.lists.touch(slot);
-        this.#scores[i] = this.#scores[i]! + 1;
-      } else if (charge <= this.#capacity) {
+        this.#countHit(i);
+      } else if (charge <= shadow.capacity) {
         this.#insert(shadow, i, slot, hash, charge);
       }
     }
@@ -101,11 +109,27 @@ export class AdaptivePolicy {
     if (!this.follows(hash)) return;
     const slot = this.#table.find(hash);
     if (slot === 0) return;
-    for (let i = 0; i < CANDIDATES.length; i++) {
+    for (let i = 0; i < this.#shadows.length; i++) {
       if ((this.#holders[slot]! & (1 << i)) !== 0) this.#shadows[i]!.remove(slot);
     }
     this.#holders[slot] = 0;
     this.#table.remove(slot);
+  }
+
+  /**
+   * By how much the miss ratio would differ at other sizes (factor of the capacity) under the policy that runs now, by
+   * the followed keys. Differences between shadows that saw the same keys are more certain than what one of them says;
+   * they are related to the accesses that the sample should have (`uses` of the cache times the sampling rate), which
+   * corrects for very popular keys being in the sample or not (SHARDS-adj: Waldspurger et al., FAST 2015).
+   */
+  curve(uses: number): readonly { readonly factor: number; readonly difference: number }[] {
+    if (this.#uses === 0) return [];
+    const expected = uses / (this.#sampleMask + 1);
+    const same = this.#curveHits[CURVE_FACTORS.length]!;
+    return CURVE_FACTORS.map((factor, i) => ({
+      factor,
+      difference: (same - this.#curveHits[i]!) / expected,
+    }));
   }
 
   clear(): void {
@@ -114,12 +138,12 @@ export class AdaptivePolicy {
     this.#table.clear();
   }
 
-  #newShadow(mode: PolicyMode, options: AdaptiveOptions): SegmentedPolicy {
+  #newShadow(mode: PolicyMode, capacity: number, options: AdaptiveOptions): SegmentedPolicy {
     const expectedEntries = this.#expectedEntries;
     const lists = new SlotLists(0, options.weighted);
     lists.setEpochLength(expectedEntries);
     return new SegmentedPolicy(lists, {
-      capacity: this.#capacity,
+      capacity: Math.max(1, Math.round(capacity)),
       mode,
       hashOf: (slot) => this.#table.hashOf(slot),
       random: options.random,
@@ -132,7 +156,7 @@ export class AdaptivePolicy {
     if (slot < this.#holders.length) return slot;
     const slots = this.#table.slots;
     for (const { lists } of this.#shadows) lists.grow(slots - FIRST_SLOT);
-    const holders = new Uint8Array(slots);
+    const holders = new Uint16Array(slots);
     holders.set(this.#holders);
     this.#holders = holders;
     return slot;
@@ -141,7 +165,7 @@ export class AdaptivePolicy {
   #insert(shadow: SegmentedPolicy, index: number, slot: number, hash: number, charge: number): void {
     shadow.insert(slot, hash, false, charge);
     this.#holders[slot] = this.#holders[slot]! | (1 << index);
-    while (shadow.lists.totalWeight > this.#capacity) {
+    while (shadow.lists.totalWeight > shadow.capacity) {
       const victim = shadow.victim();
       const left = this.#holders[victim]! & ~(1 << index);
       this.#holders[victim] = left;
@@ -151,6 +175,15 @@ export class AdaptivePolicy {
     shadow.maybeAge(this.#uses, this.#expectedEntries);
   }
 
+  #countHit(shadow: number): void {
+    if (shadow < CANDIDATES.length) {
+      this.#scores[shadow] = this.#scores[shadow]! + 1;
+      if (shadow !== this.#active) return;
+    }
+    const point = shadow < CANDIDATES.length ? CURVE_FACTORS.length : shadow - CANDIDATES.length;
+    this.#curveHits[point] = this.#curveHits[point]! + 1;
+  }
+
   #decide(): void {
     const scores = this.#scores;
     let best = this.#active;
@@ -158,6 +191,8 @@ export class AdaptivePolicy {
     if (best !== this.#active && scores[best]! - scores[this.#active]! > MARGIN * this.#weight) {
       this.#active = best;
       this.#apply(CANDIDATES[best]!);
+      for (let i = CANDIDATES.length; i < this.#shadows.length; i++)
+        this.#shadows[i]!.setMode(CANDIDATES[best]!);
     }
     if (this.#weight < this.#halfLife) return;
     this.#weight /= 2;

@@ -230,7 +230,15 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
 
   missRatioCurve(): MissRatioPoint[] {
     const reads = this.#hits + this.#misses;
-    return reads === 0 ? [] : [{ entries: this.size, missRatio: this.#misses / reads }];
+    if (reads === 0) return [];
+    const missRatio = this.#misses / reads;
+    const full = this.#maxBytes === undefined ? this.#maxEntries : this.size;
+    const points = [{ entries: full, missRatio }];
+    for (const { factor, difference } of this.#adaptive?.curve(this.#hits + this.#sets) ?? []) {
+      const entries = Math.max(1, Math.round(full * factor));
+      points.push({ entries, missRatio: Math.min(1, Math.max(0, missRatio + difference)) });
+    }
+    return points.sort((a, b) => a.entries - b.entries);
   }
 
   keys(): IterableIterator<K> {
