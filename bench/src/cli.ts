@@ -99,7 +99,7 @@ async function run(args: BenchArguments, packageDir: string, cases: readonly Fou
     return 0;
   }
   if (!args.noInstall && needsPeers(cases)) {
-    const status = await ensurePeers(say, controller.signal);
+    const status = await ensurePeers(say, { signal: controller.signal });
     for (const line of describePeers(status)) say(line);
   }
   const expectedMs = expectedTimeMs(cases, args.run, readPreviousResult(resultFile));

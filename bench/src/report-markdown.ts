@@ -20,6 +20,7 @@ export function markdownReport(result: AggregateResult): string {
     ...remarkSection('Goals missed', result.misses),
     ...remarkSection('Skipped', result.skips),
     ...remarkSection('Cases where a peer wins', result.peerWins),
+    ...result.unusablePeers.flatMap(({ name, reason }) => [`Peer ${name} ${reason}.`, '']),
     ...result.packages.flatMap(packageSection),
     ...(result.withoutCases.length === 0 ? [] : [`No cases: ${result.withoutCases.join(', ')}.`, '']),
   ].join('\n');

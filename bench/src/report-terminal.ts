@@ -45,7 +45,7 @@ export function terminalReport(result: AggregateResult): string[] {
     ...remarkLines('failures', result.failures),
     '',
     ...(result.withoutCases.length === 0 ? [] : [`no cases: ${result.withoutCases.join(', ')}`]),
-    ...result.unusablePeers.map(({ name, reason }) => `peer not usable: ${name}: ${reason}`),
+    ...result.unusablePeers.map(({ name, reason }) => `peer ${name} ${reason}`),
     ...(machine === undefined ? [] : [describeMachine(machine)]),
     ...[...warnings].map((warning) => `warning: ${warning}`),
     ...(result.options.quick ? ['quick run: not a measurement'] : []),

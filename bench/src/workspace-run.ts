@@ -85,7 +85,9 @@ async function benchPackages(run: WorkspaceRun, args: BenchArguments): Promise<n
   const startedAt = new Date();
   const packages = await packagesWithBench(run, args.packages);
   const peers: PeersStatus =
-    args.noInstall || args.list ? { installedNow: false, unusable: {} } : await ensurePeers(say, run.signal);
+    args.noInstall || args.list
+      ? { installedNow: false, unusable: {} }
+      : await ensurePeers(say, { signal: run.signal });
   for (const line of describePeers(peers)) say(line);
   await build(run, packages);
   const listing = await listCases(run, args, packages);
@@ -182,6 +184,7 @@ function announce(listing: Listing, args: BenchArguments, say: (line: string) =>
     if (args.list) for (const found of listed.cases) say(`  ${found.name}  (${found.file})`);
   }
   for (const problem of listing.problems) say(`${problem.package}: ${problem.what}`);
+  if (listing.packages.length === 0) return;
   const cases = listing.packages.reduce((sum, { listed }) => sum + listed.cases.length, 0);
   const expectedMs = listing.packages.reduce((sum, { listed }) => sum + listed.expectedMs, 0);
   say(

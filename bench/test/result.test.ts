@@ -270,7 +270,7 @@ describe('the aggregate', () => {
       'failures:\n  @perf/x a-race: a | b',
       'a peer wins:\n  @perf/x a-race: ours is 0.500x third',
       'warning: the machine is busy',
-      'peer not usable: re2: does not load',
+      'peer re2 does not load',
       'no cases: @perf/y',
     ]) {
       expect(terminal).toContain(text);
@@ -279,6 +279,7 @@ describe('the aggregate', () => {
     expect(markdown).toContain('## Goals missed\n\n- @perf/x `a-race`: 0.500x third, goal 1.00x');
     expect(markdown).toContain('| a-race | fail | a \\| b |');
     expect(markdown).toContain('**Warning:** the machine is busy.');
+    expect(markdown).toContain('Peer re2 does not load.');
     // Every row of a table has as many cells as its head.
     const cells = markdown
       .split('\n')
