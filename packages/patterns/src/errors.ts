@@ -11,9 +11,7 @@ export type PatternsErrorCode =
   /** The set, library or matcher has no pattern of that id. */
   | 'ERR_PERF_PATTERNS_UNKNOWN_ID'
   /** Used after `close()`. */
-  | 'ERR_PERF_PATTERNS_CLOSED'
-  /** A file to import is not in the format it was said to be. */
-  | 'ERR_PERF_PATTERNS_IMPORT';
+  | 'ERR_PERF_PATTERNS_CLOSED';
 
 /** What `@perf/patterns` throws when data or state, not an argument, is at fault. */
 export class PatternsError extends Error {

@@ -114,15 +114,19 @@ export class KeywordRouter {
 
 function checkRoute(route: Route, index: number, seen: Set<string>): void {
   const at = `routes[${index}]`;
-  if (typeof route.id !== 'string' || route.id === '') throw new TypeError(`${at}.id must be a non-empty string`);
+  if (typeof route.id !== 'string' || route.id === '')
+    throw new TypeError(`${at}.id must be a non-empty string`);
   if (seen.has(route.id)) throw new RangeError(`${at}.id repeats ${JSON.stringify(route.id)}`);
   seen.add(route.id);
   if (!Array.isArray(route.keywords)) throw new TypeError(`${at}.keywords must be an array of strings`);
   for (const keyword of route.keywords) {
     if (typeof keyword !== 'string') throw new TypeError(`${at}.keywords must be an array of strings`);
-    if (words(keyword).length === 0) throw new RangeError(`${at}.keywords has ${JSON.stringify(keyword)}, which holds no word`);
+    if (words(keyword).length === 0)
+      throw new RangeError(`${at}.keywords has ${JSON.stringify(keyword)}, which holds no word`);
   }
   const { weight } = route;
-  if (weight !== undefined && typeof weight !== 'number') throw new TypeError(`${at}.weight must be a number`);
-  if (weight !== undefined && !(weight > 0 && weight < Infinity)) throw new RangeError(`${at}.weight must be above 0 and finite`);
+  if (weight !== undefined && typeof weight !== 'number')
+    throw new TypeError(`${at}.weight must be a number`);
+  if (weight !== undefined && !(weight > 0 && weight < Infinity))
+    throw new RangeError(`${at}.weight must be above 0 and finite`);
 }

@@ -101,7 +101,7 @@ export function matchOf(pattern: Pattern, found: RegExpExecArray): PatternMatch 
     index: found.index,
     end: found.index + text.length,
     text,
-    captures: found.slice() as (string | undefined)[],
+    captures: found.slice(),
     ...(found.groups === undefined ? undefined : { groups: participating(found.groups) }),
     ...(pattern.type === undefined ? undefined : { type: pattern.type }),
     confidence: pattern.confidence,
@@ -142,7 +142,12 @@ function syntaxProblem(id: string, source: string, flags: string): PatternError 
     const message = (error as Error).message;
     if (!flagsAreValid(flags)) return { id, code: 'ERR_PERF_PATTERNS_FLAGS', message };
     const index = syntaxErrorIndex(source, flags);
-    return { id, code: 'ERR_PERF_PATTERNS_SYNTAX', message, ...(index === undefined ? undefined : { index }) };
+    return {
+      id,
+      code: 'ERR_PERF_PATTERNS_SYNTAX',
+      message,
+      ...(index === undefined ? undefined : { index }),
+    };
   }
 }
 

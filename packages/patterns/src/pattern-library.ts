@@ -11,8 +11,13 @@
  */
 import { migrate, openDatabase, type Database, type Migration } from '@perf/sqlite';
 import { PatternsError } from './errors.ts';
-import { isPatternError, readDefinition, type Pattern, type PatternDef, type PatternError } from './pattern-def.ts';
-import { compilePatterns, type CompileResult, type PatternSet, type PatternSetOptions } from './pattern-set.ts';
+import { isPatternError, readDefinition, type PatternDef, type PatternError } from './pattern-def.ts';
+import {
+  compilePatterns,
+  type CompileResult,
+  type PatternSet,
+  type PatternSetOptions,
+} from './pattern-set.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -132,7 +137,13 @@ export class PatternLibrary implements Disposable {
    * @throws {TypeError | RangeError} for an option out of range; errors of `@perf/sqlite` for an unusable file
    */
   static open(options: LibraryOptions): PatternLibrary {
-    const { path, durability = 'process-crash', maxPendingHits = 1_000, flushIntervalMs = 1_000, clock = Date } = options;
+    const {
+      path,
+      durability = 'process-crash',
+      maxPendingHits = 1_000,
+      flushIntervalMs = 1_000,
+      clock = Date,
+    } = options;
     if (typeof path !== 'string' || path === '') throw new TypeError('path must be a non-empty string');
     checkPositive('maxPendingHits', maxPendingHits);
     checkPositive('flushIntervalMs', flushIntervalMs);
@@ -218,7 +229,9 @@ export class PatternLibrary implements Disposable {
 
   /** The active patterns as a set, in definition order, with their present confidence. */
   load(options: PatternSetOptions = {}): CompileResult {
-    const rows = this.#open().prepare('SELECT * FROM pattern WHERE active = 1 ORDER BY ordinal').all() as Row[];
+    const rows = this.#open()
+      .prepare('SELECT * FROM pattern WHERE active = 1 ORDER BY ordinal')
+      .all() as Row[];
     return compilePatterns(rows.map(definitionOf), options);
   }
 
@@ -246,7 +259,8 @@ export class PatternLibrary implements Disposable {
       }
     }
     if (this.#pending.size >= this.#maxPendingHits) this.flush();
-    else if (this.#pending.size > 0) this.#timer ??= setTimeout(() => this.flush(), this.#flushIntervalMs).unref();
+    else if (this.#pending.size > 0)
+      this.#timer ??= setTimeout(() => this.flush(), this.#flushIntervalMs).unref();
   }
 
   /**
@@ -254,12 +268,14 @@ export class PatternLibrary implements Disposable {
    * @throws {PatternsError} ERR_PERF_PATTERNS_UNKNOWN_ID
    */
   recordOutcome(id: string, outcome: 'success' | 'failure'): number {
-    if (outcome !== 'success' && outcome !== 'failure') throw new RangeError(`outcome must be 'success' or 'failure'`);
+    if (outcome !== 'success' && outcome !== 'failure')
+      throw new RangeError(`outcome must be 'success' or 'failure'`);
     const column = outcome === 'success' ? 'successes' : 'failures';
     const row = this.#open()
       .prepare(`UPDATE pattern SET ${column} = ${column} + 1 WHERE id = ? RETURNING *`)
       .get(id) as Row | undefined;
-    if (row === undefined) throw new PatternsError('ERR_PERF_PATTERNS_UNKNOWN_ID', `no pattern ${JSON.stringify(id)}`);
+    if (row === undefined)
+      throw new PatternsError('ERR_PERF_PATTERNS_UNKNOWN_ID', `no pattern ${JSON.stringify(id)}`);
     return confidenceOf(row);
   }
 
@@ -269,7 +285,9 @@ export class PatternLibrary implements Disposable {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#pending.size === 0) return 0;
-    const update = db.prepare('UPDATE pattern SET hits = hits + ?, last_hit_ms = max(?, ifnull(last_hit_ms, 0)) WHERE id = ?');
+    const update = db.prepare(
+      'UPDATE pattern SET hits = hits + ?, last_hit_ms = max(?, ifnull(last_hit_ms, 0)) WHERE id = ?',
+    );
     let updated = 0;
     db.transaction(() => {
       for (const [id, { count, lastMs }] of this.#pending) updated += update.run(count, lastMs, id).changes;
@@ -295,7 +313,9 @@ export class PatternLibrary implements Disposable {
     return db.transaction(() => {
       const rows = db.prepare('SELECT * FROM pattern ORDER BY ordinal').all() as Row[];
       const doomed = (row: Row): boolean => usedMs(row) < cutMs || confidenceOf(row) < (minConfidence ?? 0);
-      const kept = rows.filter((row) => !doomed(row)).sort((a, b) => b.hits - a.hits || usedMs(b) - usedMs(a));
+      const kept = rows
+        .filter((row) => !doomed(row))
+        .sort((a, b) => b.hits - a.hits || usedMs(b) - usedMs(a));
       const gone = [...rows.filter(doomed), ...kept.slice(maxPatterns ?? kept.length)].map((row) => row.id);
       const remove = db.prepare('DELETE FROM pattern WHERE id = ?');
       for (const id of gone) remove.run(id);
@@ -324,12 +344,12 @@ function confidenceOf({ prior, successes, failures }: Row): number {
   return (prior * PRIOR_WEIGHT + successes) / (PRIOR_WEIGHT + successes + failures);
 }
 
-function definitionOf(row: Row): Pattern {
+function definitionOf(row: Row): Pick<StoredPattern, keyof PatternDef> {
   return {
     id: row.id,
     source: row.source,
     flags: row.flags,
-    type: row.type ?? undefined,
+    ...(row.type === null ? undefined : { type: row.type }),
     priority: row.priority,
     confidence: confidenceOf(row),
     active: row.active === 1,
@@ -337,10 +357,8 @@ function definitionOf(row: Row): Pattern {
 }
 
 function storedPattern(row: Row): StoredPattern {
-  const { type, ...definition } = definitionOf(row);
   return {
-    ...definition,
-    ...(type === undefined ? undefined : { type }),
+    ...definitionOf(row),
     hits: row.hits,
     successes: row.successes,
     failures: row.failures,

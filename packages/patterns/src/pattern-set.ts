@@ -96,7 +96,9 @@ export class PatternSet {
   /** Whether any pattern matches. */
   test(text: string): boolean {
     this.#countText(text);
-    return this.#patterns.some((pattern, ordinal) => pattern?.active === true && this.#exec(ordinal, text) !== null);
+    return this.#patterns.some(
+      (pattern, ordinal) => pattern?.active === true && this.#exec(ordinal, text) !== null,
+    );
   }
 
   /** The ids of the patterns that match, in definition order. */
@@ -234,7 +236,11 @@ export class PatternSet {
 
   #priorityOrder(): readonly number[] {
     this.#byPriority ??= this.#patterns
-      .map((pattern, ordinal) => ({ priority: pattern?.priority ?? 0, ordinal, active: pattern?.active === true }))
+      .map((pattern, ordinal) => ({
+        priority: pattern?.priority ?? 0,
+        ordinal,
+        active: pattern?.active === true,
+      }))
       .filter((entry) => entry.active)
       .sort((a, b) => b.priority - a.priority || a.ordinal - b.ordinal)
       .map((entry) => entry.ordinal);

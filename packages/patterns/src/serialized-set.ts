@@ -49,7 +49,9 @@ export function readSet(bytes: Uint8Array): readonly PatternDef[] {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as PatternDef[];
   } catch (cause) {
-    throw new PatternsError('ERR_PERF_PATTERNS_CORRUPT', 'the body of the serialised set is not readable', { cause });
+    throw new PatternsError('ERR_PERF_PATTERNS_CORRUPT', 'the body of the serialised set is not readable', {
+      cause,
+    });
   }
 }
 

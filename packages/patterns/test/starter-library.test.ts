@@ -11,8 +11,8 @@ it('compiles without an error and names every pattern once', () => {
 
 it('covers the ecosystems it promises', () => {
   const ecosystems = new Set(starterPatterns.map((pattern) => pattern.id.split('/')[0]));
-  expect([...ecosystems].sort()).toEqual(
-    ['git', 'go', 'http', 'java', 'node', 'npm', 'python', 'rust', 'shell', 'sql'].sort(),
+  expect(ecosystems).toEqual(
+    new Set(['git', 'go', 'http', 'java', 'node', 'npm', 'python', 'rust', 'shell', 'sql']),
   );
 });
 

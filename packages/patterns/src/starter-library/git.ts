@@ -37,7 +37,7 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     severity: 'error',
     regex: /^ ! \[(?:remote )?rejected\]|^error: failed to push some refs to /m,
     matches: [
-      ' ! [rejected]        main -> main (non-fast-forward)\nerror: failed to push some refs to \'origin\'',
+      " ! [rejected]        main -> main (non-fast-forward)\nerror: failed to push some refs to 'origin'",
       ' ! [remote rejected] main -> main (protected branch hook declined)',
     ],
     misses: ['[rejected] by the editor'],
@@ -47,7 +47,8 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     title: 'local changes would be overwritten',
     type: 'version-control',
     severity: 'error',
-    regex: /^error: (?:Your local changes to the following files|The following untracked working tree files) would be overwritten by/m,
+    regex:
+      /^error: (?:Your local changes to the following files|The following untracked working tree files) would be overwritten by/m,
     matches: ['error: Your local changes to the following files would be overwritten by merge:\n\ta.ts'],
     misses: ['your local changes were kept'],
   },
@@ -56,7 +57,8 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     title: 'no such branch or path',
     type: 'not-found',
     severity: 'error',
-    regex: /^(?:error|fatal): pathspec '[^'\n]+' did not match any file|^fatal: (?:ambiguous argument|bad revision|couldn't find remote ref|invalid reference:)/m,
+    regex:
+      /^(?:error|fatal): pathspec '[^'\n]+' did not match any file|^fatal: (?:ambiguous argument|bad revision|couldn't find remote ref|invalid reference:)/m,
     matches: [
       "error: pathspec 'fature' did not match any file(s) known to git",
       "fatal: ambiguous argument 'HEAD~9': unknown revision or path not in the working tree.",
@@ -68,7 +70,8 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     title: 'the remote does not let us in',
     type: 'auth',
     severity: 'error',
-    regex: /^fatal: Authentication failed for |\bPermission denied \(publickey[^)\n]*\)|^fatal: could not read (?:Username|Password) for |^remote: Invalid username or/m,
+    regex:
+      /^fatal: Authentication failed for |\bPermission denied \(publickey[^)\n]*\)|^fatal: could not read (?:Username|Password) for |^remote: Invalid username or/m,
     matches: [
       "fatal: Authentication failed for 'https://github.com/a/b.git/'",
       'git@github.com: Permission denied (publickey).',
@@ -81,7 +84,8 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     title: 'the remote repository is not there',
     type: 'not-found',
     severity: 'error',
-    regex: /^(?:remote: |ERROR: )Repository not found\.|^fatal: (?:repository '[^'\n]+' not found|Could not read from remote repository\.|unable to access ')/m,
+    regex:
+      /^(?:remote: |ERROR: )Repository not found\.|^fatal: (?:repository '[^'\n]+' not found|Could not read from remote repository\.|unable to access ')/m,
     matches: [
       "remote: Repository not found.\nfatal: repository 'https://github.com/a/b/' not found",
       "fatal: unable to access 'https://github.com/a/b/': Could not resolve host: github.com",
@@ -102,8 +106,12 @@ export const gitPatterns: readonly StarterPattern[] = defineStarter('git', [
     title: 'a patch does not apply',
     type: 'version-control',
     severity: 'error',
-    regex: /^error: (?:patch failed: |corrupt patch at line |[^\n]{1,300}: patch does not apply$|could not apply )/m,
-    matches: ['error: patch failed: a.ts:3\nerror: a.ts: patch does not apply', 'error: could not apply 1a2b3c4... fix'],
+    regex:
+      /^error: (?:patch failed: |corrupt patch at line |[^\n]{1,300}: patch does not apply$|could not apply )/m,
+    matches: [
+      'error: patch failed: a.ts:3\nerror: a.ts: patch does not apply',
+      'error: could not apply 1a2b3c4... fix',
+    ],
     misses: ['the patch applies'],
   },
 ]);

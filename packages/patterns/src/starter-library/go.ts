@@ -16,7 +16,9 @@ export const goPatterns: readonly StarterPattern[] = defineStarter('go', [
     type: 'type',
     severity: 'fatal',
     regex: /\binvalid memory address or nil pointer dereference\b/,
-    matches: ['panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: ...]'],
+    matches: [
+      'panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: ...]',
+    ],
     misses: ['nil pointers are checked'],
   },
   {
@@ -33,8 +35,12 @@ export const goPatterns: readonly StarterPattern[] = defineStarter('go', [
     title: 'the race detector found a race',
     type: 'concurrency',
     severity: 'error',
-    regex: /^WARNING: DATA RACE$|^fatal error: concurrent map (?:writes|read and map write|iteration and map write)/m,
-    matches: ['==================\nWARNING: DATA RACE\nWrite at 0x00c0', 'fatal error: concurrent map writes'],
+    regex:
+      /^WARNING: DATA RACE$|^fatal error: concurrent map (?:writes|read and map write|iteration and map write)/m,
+    matches: [
+      '==================\nWARNING: DATA RACE\nWrite at 0x00c0',
+      'fatal error: concurrent map writes',
+    ],
     misses: ['no data race found'],
   },
   {
@@ -51,7 +57,8 @@ export const goPatterns: readonly StarterPattern[] = defineStarter('go', [
     title: 'the compiler rejects the program',
     type: 'build',
     severity: 'error',
-    regex: /\.go:\d+:\d+: (?:syntax error: |cannot use |declared and not used|"[^"\n]+" imported and not used|missing return|assignment mismatch|not enough arguments|too many arguments|invalid operation)/,
+    regex:
+      /\.go:\d+:\d+: (?:syntax error: |cannot use |declared and not used|"[^"\n]+" imported and not used|missing return|assignment mismatch|not enough arguments|too many arguments|invalid operation)/,
     matches: [
       './main.go:5:2: declared and not used: x',
       './a.go:9:3: syntax error: unexpected newline',
@@ -64,7 +71,8 @@ export const goPatterns: readonly StarterPattern[] = defineStarter('go', [
     title: 'a package or module is missing',
     type: 'missing-dependency',
     severity: 'error',
-    regex: /\bno required module provides package \S+|\bcannot find package "[^"\n]+"|\bmissing go\.sum entry for module\b|\bpackage \S+ is not in (?:std|GOROOT)\b/,
+    regex:
+      /\bno required module provides package \S+|\bcannot find package "[^"\n]+"|\bmissing go\.sum entry for module\b|\bpackage \S+ is not in (?:std|GOROOT)\b/,
     matches: [
       'main.go:4:2: no required module provides package github.com/a/b; to add it:',
       'missing go.sum entry for module providing package x',

@@ -7,7 +7,10 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     type: 'network',
     severity: 'error',
     regex: /\bECONNREFUSED\b|\b[Cc]onnection refused\b/,
-    matches: ['Error: connect ECONNREFUSED 127.0.0.1:5432', 'curl: (7) Failed to connect to localhost port 80: Connection refused'],
+    matches: [
+      'Error: connect ECONNREFUSED 127.0.0.1:5432',
+      'curl: (7) Failed to connect to localhost port 80: Connection refused',
+    ],
     misses: ['he refused the connection'],
   },
   {
@@ -16,7 +19,11 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     type: 'network',
     severity: 'error',
     regex: /\bECONNRESET\b|\bEPIPE\b|\bsocket hang up\b|\bConnection reset by peer\b|\bRemoteDisconnected\b/,
-    matches: ['Error: socket hang up\n    code: ECONNRESET', 'Error: write EPIPE', 'ConnectionResetError: [Errno 104] Connection reset by peer'],
+    matches: [
+      'Error: socket hang up\n    code: ECONNRESET',
+      'Error: write EPIPE',
+      'ConnectionResetError: [Errno 104] Connection reset by peer',
+    ],
     misses: ['reset the connection', 'an EPIPELINE'],
   },
   {
@@ -24,7 +31,8 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'no answer in time',
     type: 'timeout',
     severity: 'error',
-    regex: /\b(?:ETIMEDOUT|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT|UND_ERR_(?:CONNECT|HEADERS|BODY)_TIMEOUT)\b|\b(?:Connection|Operation|Request|Read|request|connection) timed out\b|\bcontext deadline exceeded\b|\b(?:ReadTimeout|ConnectTimeout)(?:Error)?\b/,
+    regex:
+      /\b(?:ETIMEDOUT|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT|UND_ERR_(?:CONNECT|HEADERS|BODY)_TIMEOUT)\b|\b(?:Connection|Operation|Request|Read|request|connection) timed out\b|\bcontext deadline exceeded\b|\b(?:ReadTimeout|ConnectTimeout)(?:Error)?\b/,
     matches: [
       'Error: connect ETIMEDOUT 10.0.0.1:443',
       'curl: (28) Operation timed out after 5000 milliseconds',
@@ -38,8 +46,13 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'a host name does not resolve',
     type: 'network',
     severity: 'error',
-    regex: /\bgetaddrinfo (?:ENOTFOUND|EAI_AGAIN)\b|\bCould not resolve host\b|\bName or service not known\b|\bTemporary failure in name resolution\b|\bNXDOMAIN\b|\bno such host\b/,
-    matches: ['Error: getaddrinfo ENOTFOUND api.example.com', 'curl: (6) Could not resolve host: nope.example', 'dial tcp: lookup x: no such host'],
+    regex:
+      /\bgetaddrinfo (?:ENOTFOUND|EAI_AGAIN)\b|\bCould not resolve host\b|\bName or service not known\b|\bTemporary failure in name resolution\b|\bNXDOMAIN\b|\bno such host\b/,
+    matches: [
+      'Error: getaddrinfo ENOTFOUND api.example.com',
+      'curl: (6) Could not resolve host: nope.example',
+      'dial tcp: lookup x: no such host',
+    ],
     misses: ['the host is resolved'],
   },
   {
@@ -47,7 +60,8 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'a certificate or the handshake is not accepted',
     type: 'network',
     severity: 'error',
-    regex: /\b(?:CERT_HAS_EXPIRED|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(?:_LOCALLY)?)|ERR_TLS_CERT_ALTNAME_INVALID|CERTIFICATE_VERIFY_FAILED)\b|\bSSL certificate problem\b|\bx509: certificate\b/,
+    regex:
+      /\b(?:CERT_HAS_EXPIRED|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(?:_LOCALLY)?)|ERR_TLS_CERT_ALTNAME_INVALID|CERTIFICATE_VERIFY_FAILED)\b|\bSSL certificate problem\b|\bx509: certificate\b/,
     matches: [
       'Error: certificate has expired\n  code: CERT_HAS_EXPIRED',
       'ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed',
@@ -61,8 +75,13 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 400, 405, 409, 413, 415 or 422',
     type: 'bad-request',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:400|405|409|413|415|422)\b|\b400 Bad Request\b|\b422 Unprocessable (?:Entity|Content)\b|\binvalid_request_error\b/i,
-    matches: ['HTTP/1.1 400 Bad Request', 'Request failed with status code 422', '{"type":"error","error":{"type":"invalid_request_error"}}'],
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:400|405|409|413|415|422)\b|\b400 Bad Request\b|\b422 Unprocessable (?:Entity|Content)\b|\binvalid_request_error\b/i,
+    matches: [
+      'HTTP/1.1 400 Bad Request',
+      'Request failed with status code 422',
+      '{"type":"error","error":{"type":"invalid_request_error"}}',
+    ],
     misses: ['HTTP/1.1 200 OK', 'port 4000'],
   },
   {
@@ -70,8 +89,14 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 401: no or wrong credentials',
     type: 'auth',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )401\b|\b401 Unauthorized\b|\bauthentication_error\b|\binvalid x-api-key\b|\bIncorrect API key provided\b/i,
-    matches: ['HTTP/2 401', '401 Unauthorized', 'Request failed with status code 401', 'Incorrect API key provided: sk-...'],
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )401\b|\b401 Unauthorized\b|\bauthentication_error\b|\binvalid x-api-key\b|\bIncorrect API key provided\b/i,
+    matches: [
+      'HTTP/2 401',
+      '401 Unauthorized',
+      'Request failed with status code 401',
+      'Incorrect API key provided: sk-...',
+    ],
     misses: ['HTTP/2 200', 'line 401 of the file'],
   },
   {
@@ -79,7 +104,8 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 403: not allowed',
     type: 'permission',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )403\b|\b403 Forbidden\b|\bpermission_error\b|\bAccessDenied(?:Exception)?\b/i,
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )403\b|\b403 Forbidden\b|\bpermission_error\b|\bAccessDenied(?:Exception)?\b/i,
     matches: ['HTTP/1.1 403 Forbidden', '<Code>AccessDenied</Code>', 'statusCode: 403'],
     misses: ['403 items', 'forbidden fruit'],
   },
@@ -88,8 +114,13 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 404 or 410: not there',
     type: 'not-found',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:404|410)\b|\b404 Not Found\b/i,
-    matches: ['HTTP/1.1 404 Not Found', 'Request failed with status code 404', 'urllib.error.HTTPError: HTTP Error 404: Not Found'],
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:404|410)\b|\b404 Not Found\b/i,
+    matches: [
+      'HTTP/1.1 404 Not Found',
+      'Request failed with status code 404',
+      'urllib.error.HTTPError: HTTP Error 404: Not Found',
+    ],
     misses: ['404 of 500 done', 'not found in the list'],
   },
   {
@@ -97,7 +128,8 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 429: too many requests, or a quota is used up',
     type: 'rate-limit',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )429\b|\b429 Too Many Requests\b|\brate_limit_(?:error|exceeded)\b|\b[Rr]ate limit (?:reached|exceeded)\b|\binsufficient_quota\b|\bThrottlingException\b|\bRESOURCE_EXHAUSTED\b/i,
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )429\b|\b429 Too Many Requests\b|\brate_limit_(?:error|exceeded)\b|\b[Rr]ate limit (?:reached|exceeded)\b|\binsufficient_quota\b|\bThrottlingException\b|\bRESOURCE_EXHAUSTED\b/i,
     matches: [
       'HTTP/1.1 429 Too Many Requests',
       '{"type":"error","error":{"type":"rate_limit_error"}}',
@@ -111,8 +143,12 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 503 or 529: overloaded or down for now',
     type: 'server-error',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:503|529)\b|\b503 Service (?:Temporarily )?Unavailable\b|\boverloaded_error\b/i,
-    matches: ['HTTP/1.1 503 Service Unavailable', '{"error":{"type":"overloaded_error","message":"Overloaded"}}'],
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:503|529)\b|\b503 Service (?:Temporarily )?Unavailable\b|\boverloaded_error\b/i,
+    matches: [
+      'HTTP/1.1 503 Service Unavailable',
+      '{"error":{"type":"overloaded_error","message":"Overloaded"}}',
+    ],
     misses: ['a service was unavailable on 5/03'],
   },
   {
@@ -120,8 +156,14 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'status 500, 502 or 504',
     type: 'server-error',
     severity: 'error',
-    regex: /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:500|502|504)\b|\b500 Internal Server Error\b|\b502 Bad Gateway\b|\b504 Gateway Time-?out\b/i,
-    matches: ['HTTP/1.1 500 Internal Server Error', '502 Bad Gateway', '<h1>504 Gateway Time-out</h1>', 'Request failed with status code 500'],
+    regex:
+      /\b(?:HTTP\/[\d.]+ |HTTP(?: error)?:? |status(?: code|Code)?"?[:= ]+|status code |Error code: )(?:500|502|504)\b|\b500 Internal Server Error\b|\b502 Bad Gateway\b|\b504 Gateway Time-?out\b/i,
+    matches: [
+      'HTTP/1.1 500 Internal Server Error',
+      '502 Bad Gateway',
+      '<h1>504 Gateway Time-out</h1>',
+      'Request failed with status code 500',
+    ],
     misses: ['listening on port 5000', '500 rows'],
   },
   {
@@ -147,8 +189,12 @@ export const httpPatterns: readonly StarterPattern[] = defineStarter('http', [
     title: 'a prompt is longer than the context of the model',
     type: 'bad-request',
     severity: 'error',
-    regex: /\bcontext_length_exceeded\b|\bmaximum context length is \d+ tokens\b|\bprompt is too long: \d+ tokens\b/,
-    matches: ["This model's maximum context length is 8192 tokens.", 'prompt is too long: 210000 tokens > 200000 maximum'],
+    regex:
+      /\bcontext_length_exceeded\b|\bmaximum context length is \d+ tokens\b|\bprompt is too long: \d+ tokens\b/,
+    matches: [
+      "This model's maximum context length is 8192 tokens.",
+      'prompt is too long: 210000 tokens > 200000 maximum',
+    ],
     misses: ['a context of 8192 tokens'],
   },
 ]);

@@ -24,8 +24,12 @@ export const javaPatterns: readonly StarterPattern[] = defineStarter('java', [
     title: 'a class is missing at run time',
     type: 'missing-dependency',
     severity: 'error',
-    regex: /\bjava\.lang\.(?:ClassNotFoundException|NoClassDefFoundError|NoSuchMethodError|UnsupportedClassVersionError)\b/,
-    matches: ['java.lang.ClassNotFoundException: com.example.Main', 'java.lang.NoClassDefFoundError: org/slf4j/Logger'],
+    regex:
+      /\bjava\.lang\.(?:ClassNotFoundException|NoClassDefFoundError|NoSuchMethodError|UnsupportedClassVersionError)\b/,
+    matches: [
+      'java.lang.ClassNotFoundException: com.example.Main',
+      'java.lang.NoClassDefFoundError: org/slf4j/Logger',
+    ],
     misses: ['throws ClassNotFoundException {'],
   },
   {
@@ -33,7 +37,8 @@ export const javaPatterns: readonly StarterPattern[] = defineStarter('java', [
     title: 'a value is of another class',
     type: 'type',
     severity: 'error',
-    regex: /\bjava\.lang\.(?:ClassCastException|ArrayStoreException|NumberFormatException|IllegalArgumentException)\b/,
+    regex:
+      /\bjava\.lang\.(?:ClassCastException|ArrayStoreException|NumberFormatException|IllegalArgumentException)\b/,
     matches: ['java.lang.ClassCastException: class A cannot be cast to class B'],
     misses: ['catch (ClassCastException e)'],
   },
@@ -87,7 +92,8 @@ export const javaPatterns: readonly StarterPattern[] = defineStarter('java', [
     title: 'an artifact does not resolve',
     type: 'missing-dependency',
     severity: 'error',
-    regex: /\bCould not (?:resolve dependencies for project|find artifact|resolve all (?:files|dependencies|artifacts) for configuration)\b/,
+    regex:
+      /\bCould not (?:resolve dependencies for project|find artifact|resolve all (?:files|dependencies|artifacts) for configuration)\b/,
     matches: [
       '[ERROR] Failed to execute goal on project x: Could not resolve dependencies for project a:b:jar:1',
       "> Could not resolve all files for configuration ':compileClasspath'.",
@@ -100,7 +106,10 @@ export const javaPatterns: readonly StarterPattern[] = defineStarter('java', [
     type: 'test-failure',
     severity: 'error',
     regex: /\bTests run: \d+, Failures: (?:[1-9]\d*|0, Errors: [1-9])|\bThere were failing tests\b/,
-    matches: ['Tests run: 5, Failures: 1, Errors: 0, Skipped: 0', '> There were failing tests. See the report'],
+    matches: [
+      'Tests run: 5, Failures: 1, Errors: 0, Skipped: 0',
+      '> There were failing tests. See the report',
+    ],
     misses: ['Tests run: 5, Failures: 0, Errors: 0, Skipped: 0'],
   },
   {

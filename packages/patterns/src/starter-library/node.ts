@@ -41,7 +41,8 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     title: 'a property of undefined or null was used',
     type: 'type',
     severity: 'error',
-    regex: /\bTypeError: Cannot (?:read|set|destructure) propert(?:y|ies) (?:'[^'\n]*' )?of\b[^\n]{0,80}?(?:undefined|null)/,
+    regex:
+      /\bTypeError: Cannot (?:read|set|destructure) propert(?:y|ies) (?:'[^'\n]*' )?of\b[^\n]{0,80}?(?:undefined|null)/,
     matches: [
       "TypeError: Cannot read properties of undefined (reading 'map')",
       "TypeError: Cannot set properties of null (setting 'value')",
@@ -68,7 +69,9 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     type: 'type',
     severity: 'error',
     regex: /^(?:Uncaught )?TypeError(?: \[ERR_\w+\])?: \S/m,
-    matches: ['TypeError [ERR_INVALID_ARG_TYPE]: The "path" argument must be of type string. Received undefined'],
+    matches: [
+      'TypeError [ERR_INVALID_ARG_TYPE]: The "path" argument must be of type string. Received undefined',
+    ],
     misses: ['catch (e) { if (e instanceof TypeError) throw e }', '  - TypeError: when the option is wrong'],
   },
   {
@@ -77,7 +80,10 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     type: 'reference',
     severity: 'error',
     regex: /\bReferenceError: (?:[\w$]+ is not defined|Cannot access '[^'\n]+' before initialization)/,
-    matches: ['ReferenceError: fetchUser is not defined', "ReferenceError: Cannot access 'x' before initialization"],
+    matches: [
+      'ReferenceError: fetchUser is not defined',
+      "ReferenceError: Cannot access 'x' before initialization",
+    ],
     misses: ['ReferenceErrors are thrown when a name is not defined'],
   },
   {
@@ -85,7 +91,8 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     title: 'JavaScript or JSON that does not parse',
     type: 'syntax',
     severity: 'error',
-    regex: /\bSyntaxError: (?:Unexpected (?:token|end of (?:JSON )?input|identifier|string|number|strict mode|non-whitespace)|Invalid or unexpected token|missing \)|Expected |Bad control character|Unterminated |Identifier '|await is only valid|Invalid regular expression)/,
+    regex:
+      /\bSyntaxError: (?:Unexpected (?:token|end of (?:JSON )?input|identifier|string|number|strict mode|non-whitespace)|Invalid or unexpected token|missing \)|Expected |Bad control character|Unterminated |Identifier '|await is only valid|Invalid regular expression)/,
     matches: [
       'SyntaxError: Unexpected token } in JSON at position 12',
       'SyntaxError: missing ) after argument list',
@@ -108,7 +115,8 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     title: 'the JavaScript heap is full',
     type: 'memory',
     severity: 'fatal',
-    regex: /FATAL ERROR: [^\n]{0,200}?(?:JavaScript heap out of memory|Allocation failed)|\bERR_WORKER_OUT_OF_MEMORY\b/,
+    regex:
+      /FATAL ERROR: [^\n]{0,200}?(?:JavaScript heap out of memory|Allocation failed)|\bERR_WORKER_OUT_OF_MEMORY\b/,
     matches: [
       'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory',
       'FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory',
@@ -174,7 +182,8 @@ export const nodePatterns: readonly StarterPattern[] = defineStarter('node', [
     title: 'a JavaScript test run has failures',
     type: 'test-failure',
     severity: 'error',
-    regex: /^\s*(?:Tests?:?\s+(?:\d+ skipped, )?[1-9]\d* failed|Test Files\s+[1-9]\d* failed|[1-9]\d* failing$|# fail [1-9]\d*|\u2139 fail [1-9]\d*)/m,
+    regex:
+      /^\s*(?:Tests?:?\s+(?:\d+ skipped, )?[1-9]\d* failed|Test Files\s+[1-9]\d* failed|[1-9]\d* failing$|# fail [1-9]\d*|\u2139 fail [1-9]\d*)/m,
     matches: [
       'Tests:       2 failed, 10 passed, 12 total',
       '  3 failing\n',

@@ -7,7 +7,10 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     type: 'dependency-conflict',
     severity: 'error',
     regex: /\bnpm (?:ERR!|error) (?:code )?ERESOLVE\b|\bERR_PNPM_PEER_DEP_ISSUES\b/,
-    matches: ['npm ERR! code ERESOLVE\nnpm ERR! ERESOLVE unable to resolve dependency tree', 'npm error code ERESOLVE'],
+    matches: [
+      'npm ERR! code ERESOLVE\nnpm ERR! ERESOLVE unable to resolve dependency tree',
+      'npm error code ERESOLVE',
+    ],
     misses: ['npm resolves the tree'],
   },
   {
@@ -15,7 +18,8 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     title: 'the registry has no such package or version',
     type: 'missing-dependency',
     severity: 'error',
-    regex: /\bnpm (?:ERR!|error) code (?:E404|ETARGET)\b|\bERR_PNPM_(?:FETCH_404|NO_MATCHING_VERSION)\b|^error Couldn't find (?:any versions for|package) "/m,
+    regex:
+      /\bnpm (?:ERR!|error) code (?:E404|ETARGET)\b|\bERR_PNPM_(?:FETCH_404|NO_MATCHING_VERSION)\b|^error Couldn't find (?:any versions for|package) "/m,
     matches: [
       'npm ERR! code E404\nnpm ERR! 404 Not Found - GET https://registry.npmjs.org/nope',
       ' ERR_PNPM_FETCH_404  GET https://registry.npmjs.org/nope: Not Found - 404',
@@ -29,7 +33,11 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     type: 'configuration',
     severity: 'error',
     regex: /\b[Mm]issing script: "?[\w:.-]+|\bERR_PNPM_NO_SCRIPT\b/,
-    matches: ['npm error Missing script: "biuld"', 'npm ERR! missing script: start', 'ERR_PNPM_NO_SCRIPT  Missing script: dev'],
+    matches: [
+      'npm error Missing script: "biuld"',
+      'npm ERR! missing script: start',
+      'ERR_PNPM_NO_SCRIPT  Missing script: dev',
+    ],
     misses: ['the missing script of the film'],
   },
   {
@@ -37,7 +45,8 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     title: 'a script of a package failed',
     type: 'command',
     severity: 'error',
-    regex: /\bnpm (?:ERR!|error) (?:code ELIFECYCLE|Lifecycle script `[^`\n]+` failed|command failed)|^\s*ELIFECYCLE\b/m,
+    regex:
+      /\bnpm (?:ERR!|error) (?:code ELIFECYCLE|Lifecycle script `[^`\n]+` failed|command failed)|^\s*ELIFECYCLE\b/m,
     matches: [
       'npm ERR! code ELIFECYCLE\nnpm ERR! errno 1',
       ' ELIFECYCLE  Command failed with exit code 1.',
@@ -50,7 +59,8 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     title: 'the lockfile does not fit package.json',
     type: 'dependency-conflict',
     severity: 'error',
-    regex: /\bERR_PNPM_(?:OUTDATED|FROZEN)_LOCKFILE\w*|\bcan only install packages when your package\.json and package-lock\.json/,
+    regex:
+      /\bERR_PNPM_(?:OUTDATED|FROZEN)_LOCKFILE\w*|\bcan only install packages when your package\.json and package-lock\.json/,
     matches: [
       ' ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with "frozen-lockfile" because pnpm-lock.yaml is not up to date',
       'npm error `npm ci` can only install packages when your package.json and package-lock.json or npm-shrinkwrap.json are in sync.',
@@ -89,8 +99,12 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     title: 'a native addon does not build',
     type: 'build',
     severity: 'error',
-    regex: /\bgyp ERR! (?:build error|configure error|stack Error|not ok)|\bnode-gyp(?:: | )(?:not found|rebuild failed)/,
-    matches: ['gyp ERR! build error\ngyp ERR! stack Error: `make` failed with exit code: 2', 'sh: node-gyp: not found'],
+    regex:
+      /\bgyp ERR! (?:build error|configure error|stack Error|not ok)|\bnode-gyp(?:: | )(?:not found|rebuild failed)/,
+    matches: [
+      'gyp ERR! build error\ngyp ERR! stack Error: `make` failed with exit code: 2',
+      'sh: node-gyp: not found',
+    ],
     misses: ['gyp info ok'],
   },
 ]);

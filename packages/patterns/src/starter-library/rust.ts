@@ -25,7 +25,10 @@ export const rustPatterns: readonly StarterPattern[] = defineStarter('rust', [
     type: 'crash',
     severity: 'fatal',
     regex: /^\s*thread '[^'\n]*'(?: \(\d+\))? panicked at /m,
-    matches: ["thread 'main' panicked at src/main.rs:2:5:\nindex out of bounds", "thread 'main' (4711) panicked at src/a.rs:1:1:"],
+    matches: [
+      "thread 'main' panicked at src/main.rs:2:5:\nindex out of bounds",
+      "thread 'main' (4711) panicked at src/a.rs:1:1:",
+    ],
     misses: ['the thread panicked'],
   },
   {
@@ -34,7 +37,10 @@ export const rustPatterns: readonly StarterPattern[] = defineStarter('rust', [
     type: 'dependency-conflict',
     severity: 'error',
     regex: /^error: (?:failed to select a version for|no matching package named|failed to resolve patches)/m,
-    matches: ['error: failed to select a version for `serde`.', 'error: no matching package named `sered` found'],
+    matches: [
+      'error: failed to select a version for `serde`.',
+      'error: no matching package named `sered` found',
+    ],
     misses: ['failed to select a version'],
   },
   {
@@ -42,7 +48,8 @@ export const rustPatterns: readonly StarterPattern[] = defineStarter('rust', [
     title: 'the linker failed',
     type: 'build',
     severity: 'error',
-    regex: /\berror: linking with `[^`\n]+` failed|\berror: linker `[^`\n]+` not found|\bundefined reference to `|\bld(?:\.\w+)?: (?:cannot find -l|symbol\(s\) not found)/,
+    regex:
+      /\berror: linking with `[^`\n]+` failed|\berror: linker `[^`\n]+` not found|\bundefined reference to `|\bld(?:\.\w+)?: (?:cannot find -l|symbol\(s\) not found)/,
     matches: [
       'error: linking with `cc` failed: exit status: 1',
       "main.o: undefined reference to `foo'",

@@ -6,7 +6,8 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'no such command',
     type: 'command',
     severity: 'error',
-    regex: /(?:^|\n)[^\n]{0,200}: (?:command not found|not found)$|\bcommand not found: \S|\bis not recognized as (?:an internal or external command|the name of a cmdlet)/m,
+    regex:
+      /(?:^|\n)[^\n]{0,200}: (?:command not found|not found)$|\bcommand not found: \S|\bis not recognized as (?:an internal or external command|the name of a cmdlet)/m,
     matches: [
       'bash: line 1: foo: command not found',
       '/bin/sh: 1: foo: not found',
@@ -20,9 +21,10 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'no such file or directory',
     type: 'filesystem',
     severity: 'error',
-    regex: /\bNo such file or directory\b|\bENOENT\b(?=[:,])|\bThe system cannot find the (?:file|path) specified\b/,
+    regex:
+      /\bNo such file or directory\b|\bENOENT\b(?=[:,])|\bThe system cannot find the (?:file|path) specified\b/,
     matches: [
-      "cat: a.txt: No such file or directory",
+      'cat: a.txt: No such file or directory',
       "Error: ENOENT: no such file or directory, open 'a.txt'",
       'The system cannot find the path specified.',
     ],
@@ -33,8 +35,13 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'not allowed to',
     type: 'permission',
     severity: 'error',
-    regex: /\bPermission denied\b(?! \(publickey)|\b(?:EACCES|EPERM)\b(?=[:,])|\bOperation not permitted\b|\bAccess is denied\b/,
-    matches: ['bash: ./run.sh: Permission denied', "Error: EACCES: permission denied, mkdir '/x'", 'chown: a: Operation not permitted'],
+    regex:
+      /\bPermission denied\b(?! \(publickey)|\b(?:EACCES|EPERM)\b(?=[:,])|\bOperation not permitted\b|\bAccess is denied\b/,
+    matches: [
+      'bash: ./run.sh: Permission denied',
+      "Error: EACCES: permission denied, mkdir '/x'",
+      'chown: a: Operation not permitted',
+    ],
     misses: ['ask for permission', 'git@github.com: Permission denied (publickey).'],
   },
   {
@@ -43,7 +50,7 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     type: 'disk-full',
     severity: 'fatal',
     regex: /\bNo space left on device\b|\bENOSPC\b|\bDisk quota exceeded\b|\bSQLITE_FULL\b/,
-    matches: ['write error: No space left on device', "Error: ENOSPC: no space left on device, write"],
+    matches: ['write error: No space left on device', 'Error: ENOSPC: no space left on device, write'],
     misses: ['there is space left on the device'],
   },
   {
@@ -51,8 +58,14 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'the kernel or a limit killed the process',
     type: 'memory',
     severity: 'fatal',
-    regex: /^Killed$|\bOut of memory: Killed process \d+|\boom-kill(?:er)?\b|\bOOMKilled\b|\b(?:exit(?:ed with)? (?:code|status)|exit code:?) 137\b/m,
-    matches: ['Killed\n', 'Out of memory: Killed process 1234 (node)', '"OOMKilled": true', 'exited with code 137'],
+    regex:
+      /^Killed$|\bOut of memory: Killed process \d+|\boom-kill(?:er)?\b|\bOOMKilled\b|\b(?:exit(?:ed with)? (?:code|status)|exit code:?) 137\b/m,
+    matches: [
+      'Killed\n',
+      'Out of memory: Killed process 1234 (node)',
+      '"OOMKilled": true',
+      'exited with code 137',
+    ],
     misses: ['Killed it', 'exit code 1'],
   },
   {
@@ -60,7 +73,8 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'the process crashed',
     type: 'crash',
     severity: 'fatal',
-    regex: /\b[Ss]egmentation fault\b|\bSIGSEGV\b|\bSIGABRT\b|\bSIGBUS\b|\bBus error\b|\bAborted \(core dumped\)|\bexit(?:ed with)? (?:code|status) (?:134|139)\b/,
+    regex:
+      /\b[Ss]egmentation fault\b|\bSIGSEGV\b|\bSIGABRT\b|\bSIGBUS\b|\bBus error\b|\bAborted \(core dumped\)|\bexit(?:ed with)? (?:code|status) (?:134|139)\b/,
     matches: ['Segmentation fault (core dumped)', 'Aborted (core dumped)', 'Program received signal SIGSEGV'],
     misses: ['the segmentation of the market'],
   },
@@ -70,7 +84,10 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     type: 'memory',
     severity: 'fatal',
     regex: /\bCannot allocate memory\b|\bENOMEM\b|\bstd::bad_alloc\b|\bvirtual memory exhausted\b/,
-    matches: ['fork: Cannot allocate memory', "terminate called after throwing an instance of 'std::bad_alloc'"],
+    matches: [
+      'fork: Cannot allocate memory',
+      "terminate called after throwing an instance of 'std::bad_alloc'",
+    ],
     misses: ['allocate memory for the array'],
   },
   {
@@ -78,7 +95,8 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'a shell line does not parse',
     type: 'syntax',
     severity: 'error',
-    regex: /\bsyntax error near unexpected token\b|\bunexpected EOF while looking for matching\b|\bsyntax error: unexpected end of file\b|: Syntax error: /,
+    regex:
+      /\bsyntax error near unexpected token\b|\bunexpected EOF while looking for matching\b|\bsyntax error: unexpected end of file\b|: Syntax error: /,
     matches: [
       "bash: -c: line 1: syntax error near unexpected token `)'",
       'bash: line 3: unexpected EOF while looking for matching `"\'',
@@ -91,8 +109,13 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'a command ended with an error status',
     type: 'command',
     severity: 'warning',
-    regex: /\b(?:exited with|exit(?:ed)?) (?:code|status):? (?!0\b|13[479]\b)\d{1,3}\b|\breturned non-zero exit status [1-9]/i,
-    matches: ['Process exited with code 1', "subprocess.CalledProcessError: Command 'x' returned non-zero exit status 2.", 'exit status 3'],
+    regex:
+      /\b(?:exited with|exit(?:ed)?) (?:code|status):? (?!0\b|13[479]\b)\d{1,3}\b|\breturned non-zero exit status [1-9]/i,
+    matches: [
+      'Process exited with code 1',
+      "subprocess.CalledProcessError: Command 'x' returned non-zero exit status 2.",
+      'exit status 3',
+    ],
     misses: ['Process exited with code 0', 'exit codes 1 to 3'],
   },
   {
@@ -100,7 +123,8 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'a command was stopped because it took too long',
     type: 'timeout',
     severity: 'error',
-    regex: /\b[Cc]ommand timed out (?:after|in)\b|\bexit(?:ed with)? (?:code|status) 124\b|\bTimeoutExpired: Command\b|\bTest timeout of \d+ ?ms exceeded\b|\bExceeded timeout of \d+ ?ms\b|\bTest timed out in \d+ms\b/,
+    regex:
+      /\b[Cc]ommand timed out (?:after|in)\b|\bexit(?:ed with)? (?:code|status) 124\b|\bTimeoutExpired: Command\b|\bTest timeout of \d+ ?ms exceeded\b|\bExceeded timeout of \d+ ?ms\b|\bTest timed out in \d+ms\b/,
     matches: [
       'Command timed out after 2m 0.0s',
       "subprocess.TimeoutExpired: Command 'x' timed out after 5 seconds",
@@ -124,7 +148,10 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     type: 'build',
     severity: 'error',
     regex: /^\S+\.(?:c|cc|cpp|cxx|h|hpp|m|mm):\d+:\d+: (?:fatal )?error: /m,
-    matches: ['src/a.c:3:10: fatal error: foo.h: No such file or directory', "a.cpp:4:5: error: 'x' was not declared in this scope"],
+    matches: [
+      'src/a.c:3:10: fatal error: foo.h: No such file or directory',
+      "a.cpp:4:5: error: 'x' was not declared in this scope",
+    ],
     misses: ['a.c:3:10: warning: unused variable'],
   },
   {
@@ -132,8 +159,12 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'the container runtime is not there',
     type: 'command',
     severity: 'error',
-    regex: /\bCannot connect to the Docker daemon\b|\bError response from daemon: |\bImagePullBackOff\b|\bCrashLoopBackOff\b/,
-    matches: ['Cannot connect to the Docker daemon at unix:///var/run/docker.sock.', 'Error response from daemon: pull access denied'],
+    regex:
+      /\bCannot connect to the Docker daemon\b|\bError response from daemon: |\bImagePullBackOff\b|\bCrashLoopBackOff\b/,
+    matches: [
+      'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.',
+      'Error response from daemon: pull access denied',
+    ],
     misses: ['start the docker daemon'],
   },
   {
@@ -141,7 +172,8 @@ export const shellPatterns: readonly StarterPattern[] = defineStarter('shell', [
     title: 'an edit did not find the text it should replace',
     type: 'not-found',
     severity: 'warning',
-    regex: /\bString to replace not found in file\b|\bNo replacement was performed\b|\bold_str(?:ing)? `?[^\n]{0,200} did not appear verbatim\b|\bFile has not been read yet\b|\bFile has been (?:modified|unexpectedly modified) since read\b/,
+    regex:
+      /\bString to replace not found in file\b|\bNo replacement was performed\b|\bold_str(?:ing)? `?[^\n]{0,200} did not appear verbatim\b|\bFile has not been read yet\b|\bFile has been (?:modified|unexpectedly modified) since read\b/,
     matches: [
       'String to replace not found in file.\nString: const a = 1',
       'No replacement was performed, old_str `x` did not appear verbatim in a.py.',

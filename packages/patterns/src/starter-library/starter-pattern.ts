@@ -58,7 +58,10 @@ export interface StarterEntry {
 const PRIORITY: Readonly<Record<Severity, number>> = { warning: 10, error: 20, fatal: 30 };
 
 /** Entries of one ecosystem, as patterns called `<ecosystem>/<name>`. */
-export function defineStarter(ecosystem: string, entries: readonly StarterEntry[]): readonly StarterPattern[] {
+export function defineStarter(
+  ecosystem: string,
+  entries: readonly StarterEntry[],
+): readonly StarterPattern[] {
   return entries.map(({ name, title, type, severity, regex, matches, misses }) => ({
     id: `${ecosystem}/${name}`,
     source: regex.source,
