@@ -27,22 +27,21 @@ const gitLookers = new Set('status log diff show branch rev-parse blame ls-files
 const sweReaders = new Set(['open', 'find_file', 'search_dir', 'search_file', 'goto', 'scroll_down', 'scroll_up']);
 
 /** How the cache treats a call; tags are scoped to the agent's environment. Pure. */
-export function cachePolicy(agent: string, { tool, args, isError }: ToolResult): CachePolicy {
+export function cachePolicy(agent: string, { tool, args }: Pick<ToolResult, 'tool' | 'args'>): CachePolicy {
   const environment = environmentTag(agent);
   const path = typeof args['file_path'] === 'string' ? args['file_path'] : undefined;
   if (fileReaders.has(tool)) {
-    return isError || path === undefined ? { kind: 'neither' } : { kind: 'read', tags: [environment, fileTag(agent, path)] };
+    return path === undefined ? { kind: 'neither' } : { kind: 'read', tags: [environment, fileTag(agent, path)] };
   }
   // A search depends on every file below its folder: any write in the environment makes it old.
-  if (treeReaders.has(tool)) return isError ? { kind: 'neither' } : { kind: 'read', tags: [environment, treeTag(agent)] };
+  if (treeReaders.has(tool)) return { kind: 'read', tags: [environment, treeTag(agent)] };
   if (fileWriters.has(tool) && path !== undefined) {
     return { kind: 'write', tags: [fileTag(agent, path), treeTag(agent)] };
   }
   if (pureTools.has(tool)) return { kind: 'read', tags: [] };
-  if (recordReaders.test(tool)) {
-    return isError ? { kind: 'neither' } : { kind: 'read', tags: [environment, ...recordTags(agent, args)] };
-  }
-  if (recordWriters.test(tool)) return { kind: 'write', tags: recordTags(agent, args) };
+  if (recordReaders.test(tool)) return { kind: 'read', tags: [environment, ...recordTags(agent, args)] };
+  // A change of any record may move a user's balance or list, and its arguments need not name the user.
+  if (recordWriters.test(tool)) return { kind: 'write', tags: [...recordTags(agent, args), usersTag(agent)] };
   const command = typeof args['command'] === 'string' ? args['command'] : undefined;
   if (command !== undefined && onlyLooks(command)) return { kind: 'neither' };
   if (command !== undefined) return { kind: 'write', tags: [environment] };
@@ -50,7 +49,7 @@ export function cachePolicy(agent: string, { tool, args, isError }: ToolResult):
 }
 
 /** Key of a call's result. Pure tools are shared by all agents; everything else belongs to an agent's environment. */
-export function cacheKey(agent: string, { tool, args }: ToolResult): string {
+export function cacheKey(agent: string, { tool, args }: Pick<ToolResult, 'tool' | 'args'>): string {
   const call = `${tool}:${JSON.stringify(Object.entries(args).toSorted(([a], [b]) => (a < b ? -1 : 1)))}`;
   return pureTools.has(tool) ? call : `${agent}:${call}`;
 }
@@ -58,11 +57,14 @@ export function cacheKey(agent: string, { tool, args }: ToolResult): string {
 const fileTag = (agent: string, path: string): string => `file:${agent}:${path}`;
 const treeTag = (agent: string): string => `tree:${agent}`;
 
-/** A record tool touches every record whose id is among its arguments, and whatever it names inside them. */
+const usersTag = (agent: string): string => `users:${agent}`;
+
+/** A record tool touches every record whose id is among its arguments. */
 function recordTags(agent: string, args: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(args)
+  const tags = Object.entries(args)
     .filter(([key, value]) => key.endsWith('_id') && typeof value === 'string')
     .map(([key, value]) => `record:${agent}:${key}:${String(value)}`);
+  return 'user_id' in args ? [...tags, usersTag(agent)] : tags;
 }
 
 function onlyLooks(command: string): boolean {
