@@ -153,7 +153,8 @@ export function checkBatcherOptions<T, R>(o: BatcherOptions<T, R>): BatcherSetti
     maxItems: integerOption('maxItems', o.maxItems ?? 100, 1, 1_000_000),
     maxBytes: numberOption('maxBytes', o.maxBytes ?? Infinity, 1, Infinity),
     lingerMs: numberOption('lingerMs', o.lingerMs ?? 0, 0),
-    targetBatchMs: o.targetBatchMs === undefined ? undefined : numberOption('targetBatchMs', o.targetBatchMs, 0.01),
+    targetBatchMs:
+      o.targetBatchMs === undefined ? undefined : numberOption('targetBatchMs', o.targetBatchMs, 0.01),
     capacityItems: integerOption('capacity.items', o.capacity?.items ?? DEFAULT_CAPACITY_ITEMS, 1),
     capacityBytes: countsBytes
       ? numberOption('capacity.bytes', o.capacity?.bytes ?? DEFAULT_CAPACITY_BYTES, 1, Infinity)

@@ -33,6 +33,7 @@ import {
   BACKING_OFF,
   DONE,
   FAILED,
+  FOLLOWING,
   Job,
   JobExtras,
   OUTSIDE,
@@ -120,6 +121,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   /** Something became claimable while a claim was under way. */
   #claimAgain = false;
   #settlements: Settlement[] = [];
+  /** Outcomes collected or being written. */
+  #unsettled = 0;
   /** Aligned with `#settlements`: whom to tell, undefined for nobody. */
   #settled: ({ readonly job: Job<T, R>; readonly onDurable: () => void } | undefined)[] = [];
   readonly #unsubscribe: (() => void)[] = [];
@@ -219,7 +222,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
    */
   async drain(options: { readonly timeoutMs?: number } = {}): Promise<DrainReport> {
     const timeoutMs =
-      options.timeoutMs === undefined ? undefined : numberOption('timeoutMs', options.timeoutMs, 0, MAX_TIMER_MS);
+      options.timeoutMs === undefined
+        ? undefined
+        : numberOption('timeoutMs', options.timeoutMs, 0, MAX_TIMER_MS);
     this.#draining++;
     this.#schedulePump();
     let timedOut = false;
@@ -239,7 +244,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   /**
    * Refuses new items, drains, and then ends. When `timeoutMs` runs out, `process` is told by its signal and what is
-   * left is rejected with ERR_PERF_BATCH_CLOSED; with a store it stays there and runs when the store is next used.
+   * left unstarted is rejected with ERR_PERF_BATCH_CLOSED; with a store it stays there and runs when the store is next used.
    */
   close(options: { readonly timeoutMs?: number } = {}): Promise<DrainReport> {
     this.#closing ??= this.#close(options);
@@ -260,7 +265,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   /** Queues dead letters again, all or those named, with their attempts reset. Returns how many found room. */
   async replay(ids?: readonly string[]): Promise<number> {
     if (this.#store !== undefined) {
-      const chosen = ids ?? (await this.#store.deadLetters(Number.MAX_SAFE_INTEGER)).map((letter) => letter.id);
+      const chosen =
+        ids ?? (await this.#store.deadLetters(Number.MAX_SAFE_INTEGER)).map((letter) => letter.id);
       const revived = await this.#store.revive(chosen);
       this.#deadLettered -= Math.min(revived, this.#deadLettered);
       this.#onClaimable();
@@ -279,7 +285,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   /** Changes a fixed concurrency: pressure lowers it, calm raises it. @throws {TypeError} when a limit decides. */
   setConcurrency(concurrency: number): void {
-    if (this.#limit !== undefined) throw new TypeError('concurrency is decided by the limit given to the constructor');
+    if (this.#limit !== undefined)
+      throw new TypeError('concurrency is decided by the limit given to the constructor');
     this.#maxConcurrency = integerOption('concurrency', concurrency, 1, 1_000_000);
     this.#schedulePump();
   }
@@ -313,7 +320,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   #addWith(item: T, options: AddOptions): Job<T, R> {
     const priority = this.#priorityOf(options);
     const { key, deadlineMs, signal } = options;
-    if (key !== undefined && typeof key !== 'string') throw new TypeError(`key must be a string, got ${typeof key}`);
+    if (key !== undefined && typeof key !== 'string')
+      throw new TypeError(`key must be a string, got ${typeof key}`);
     if (deadlineMs !== undefined) numberOption('deadlineMs', deadlineMs, 0);
     const nowMs = this.#settings.clock.now();
     if (key !== undefined && this.#store === undefined) {
@@ -322,7 +330,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     }
     const sizeBytes = this.#settings.sizeOf === undefined ? 0 : this.#measure(item);
     const job = new Job<T, R>(item, ++this.#sequence, priority, sizeBytes, nowMs);
-    if (this.#closed) return this.#refuseAtDoor(job, new BatchError('ERR_PERF_BATCH_CLOSED', 'the batcher is closed'));
+    if (this.#closed)
+      return this.#refuseAtDoor(job, new BatchError('ERR_PERF_BATCH_CLOSED', 'the batcher is closed'));
     if (signal?.aborted === true) return this.#refuseAtDoor(job, signal.reason);
     this.#unfinished++;
     if (key !== undefined || signal !== undefined) this.#addExtras(job, key, signal, nowMs);
@@ -394,13 +403,20 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#refuse(job, new BatchError('ERR_PERF_BATCH_ITEM_TOO_LARGE', message));
     } else if (overflow === 'shed') {
       if (this.#shedFor(job.priority, job.sizeBytes)) this.#letIn(job);
-      else this.#refuse(job, new BatchError('ERR_PERF_BATCH_SHED', 'the queue is full of items at least as urgent'));
+      else
+        this.#refuse(
+          job,
+          new BatchError('ERR_PERF_BATCH_SHED', 'the queue is full of items at least as urgent'),
+        );
     } else if (overflow === 'wait' && this.#waiting < maxWaiting) {
       this.#waiting++;
       this.#waiters.push(job.priority, job);
       this.#compactIfSparse(this.#waiters, this.#waiting, isOutside);
     } else {
-      this.#refuse(job, new BatchError('ERR_PERF_BATCH_FULL', `the queue holds ${this.#admission.items} items`));
+      this.#refuse(
+        job,
+        new BatchError('ERR_PERF_BATCH_FULL', `the queue holds ${this.#admission.items} items`),
+      );
     }
   }
 
@@ -449,7 +465,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   #shedFor(priority: number, sizeBytes: number): boolean {
     const levelBytes = this.#levelBytes as Float64Array;
     let spareBytes = this.#settings.capacityBytes - this.#admission.bytes;
-    for (let level = priority + 1; level < levelBytes.length; level++) spareBytes += levelBytes[level] as number;
+    for (let level = priority + 1; level < levelBytes.length; level++)
+      spareBytes += levelBytes[level] as number;
     if (spareBytes < sizeBytes) return false;
     while (!this.#admission.fits(sizeBytes)) {
       const victim = this.#ring.popLessUrgentThan(priority);
@@ -553,7 +570,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     try {
       pending = this.#options.process(items, context);
     } catch (error) {
-      pending = Promise.reject(error as Error);
+      pending = Promise.reject(error);
     }
     Promise.resolve(pending).then(
       (results) => this.#batchReturned(jobs, results, permit, startedAtMs),
@@ -569,7 +586,10 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   ): void {
     if (results !== undefined && !(Array.isArray(results) && results.length === jobs.length)) {
       const got = Array.isArray(results) ? `${results.length} results` : typeof results;
-      const error = new BatchError('ERR_PERF_BATCH_RESULT_COUNT', `process got ${jobs.length} items, returned ${got}`);
+      const error = new BatchError(
+        'ERR_PERF_BATCH_RESULT_COUNT',
+        `process got ${jobs.length} items, returned ${got}`,
+      );
       this.#batchEnded(jobs, permit, startedAtMs, false);
       for (const job of jobs) this.#itemFailed(job, error, false);
     } else {
@@ -628,7 +648,14 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       else this.#settle(job, { id: job.id, kind: 'done', result: undefined }, () => this.#fail(job, error));
       return;
     }
-    const delayMs = retryable === false ? undefined : this.#retry.nextDelayMs(job.attempt, error);
+    if (this.#stop.signal.aborted && this.#store !== undefined) {
+      this.#settle(job, { id: job.id, kind: 'release' }, () => this.#fail(job, closedError()));
+      return;
+    }
+    const delayMs =
+      retryable === false || this.#stop.signal.aborted
+        ? undefined
+        : this.#retry.nextDelayMs(job.attempt, error);
     if (delayMs === undefined) this.#endDead(job, error);
     else this.#backOff(job, delayMs);
   }
@@ -640,8 +667,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     job.heapHandle = this.#backoffs.push(dueMs, job);
     this.#armTimer(dueMs);
     if (this.#store !== undefined) {
-      this.#settlements.push({ id: job.id, kind: 'retry', attempts: job.attempt, delayMs });
-      this.#settled.push(undefined);
+      this.#collect({ id: job.id, kind: 'retry', attempts: job.attempt, delayMs }, undefined);
     }
   }
 
@@ -713,6 +739,11 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#refuse(job, reason);
       return;
     }
+    if (state === FOLLOWING) {
+      job.fail(reason);
+      this.#left(job);
+      return;
+    }
     if (state === QUEUED) this.#dequeued(job);
     if (state === BACKING_OFF) {
       this.#backoffs.remove(job.heapHandle);
@@ -742,6 +773,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#dequeued(job);
       this.#endDead(job, error);
       this.#compactIfSparse(this.#ring, this.#queued, isQueued);
+    } else if (job.state === FOLLOWING) {
+      job.fail(error);
+      this.#left(job);
     } else {
       this.#fail(job, error);
     }
@@ -774,7 +808,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     living: number,
     isLive: (job: Job<unknown, unknown>) => boolean,
   ): void {
-    if (ring.size > 2 * living + TOMBSTONE_SLACK) ring.compact(isLive as (job: Job<T, R>) => boolean);
+    if (ring.size > 2 * living + TOMBSTONE_SLACK) ring.compact(isLive);
   }
 
   // -- Time ---------------------------------------------------------------------------------------------------------
@@ -812,7 +846,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   // -- Draining -----------------------------------------------------------------------------------------------------
 
   #isIdle(): boolean {
-    return this.#unfinished === 0 && this.#settlements.length === 0 && !this.#claiming && !this.#storeMayHaveMore;
+    // What was aborted while it ran has ended for its producer, and still runs.
+    if (this.#unfinished > 0 || this.#running > 0) return false;
+    return this.#unsettled === 0 && !this.#claiming && !this.#storeMayHaveMore;
   }
 
   #wakeIdle(): void {
@@ -841,10 +877,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   }
 
   async #remaining(): Promise<number> {
-    const here = this.#admission.items + this.#waiting;
-    if (this.#store === undefined) return here;
+    if (this.#store === undefined) return this.#unfinished;
     const { unfinished } = await this.#store.stats();
-    return Math.max(unfinished + this.#waiting, here);
+    return Math.max(unfinished + this.#waiting, this.#unfinished);
   }
 
   async #close(options: { readonly timeoutMs?: number }): Promise<DrainReport> {
@@ -860,7 +895,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   /** Out of time: tells `process`, rejects what is left, gives unstarted jobs back to the store. */
   async #giveUp(): Promise<void> {
-    const error = new BatchError('ERR_PERF_BATCH_CLOSED', 'closed before the item was processed');
+    const error = closedError();
     this.#stop.abort(error);
     for (let job = this.#waiters.pop(); job !== undefined; job = this.#waiters.pop()) {
       if (job.state !== OUTSIDE) continue;
@@ -874,11 +909,16 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       released.push({ id: job.id, kind: 'release' });
       this.#fail(job, error);
     }
-    for (let job = this.#backoffs.popDue(Infinity); job !== undefined; job = this.#backoffs.popDue(Infinity)) {
+    for (
+      let job = this.#backoffs.popDue(Infinity);
+      job !== undefined;
+      job = this.#backoffs.popDue(Infinity)
+    ) {
       job.heapHandle = -1;
       released.push({ id: job.id, kind: 'release' });
       this.#fail(job, error);
     }
+    for (const job of this.#byStoreId.values()) if (job.state === REMOTE) this.#fail(job, error);
     if (this.#store !== undefined && released.length > 0) await this.#store.settle(released);
   }
 
@@ -953,8 +993,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       // Aborted or expired while it was being written.
       this.#admission.give(job.sizeBytes);
       if (appended.status === 'leased') {
-        this.#settlements.push({ id: appended.id, kind: 'done', result: undefined });
-        this.#settled.push(undefined);
+        this.#collect({ id: appended.id, kind: 'done', result: undefined }, undefined);
       }
       return;
     }
@@ -986,8 +1025,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       job.complete(appended.result as R);
       this.#left(job);
     } else if (first !== undefined) {
+      job.state = FOLLOWING;
       first.extras ??= new JobExtras();
-      (first.extras.followers ??= []).push(job as Job<unknown, unknown>);
+      (first.extras.followers ??= []).push(job);
     } else if (appended.first === 'unfinished') {
       // Left by an earlier process and not claimed yet: this ticket gets its outcome when it is.
       this.#admission.take(job.sizeBytes);
@@ -1005,7 +1045,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (followers === undefined) return;
     (job.extras as JobExtras).followers = undefined;
     for (const follower of followers) {
-      if (follower.state !== REMOTE) continue;
+      if (follower.state !== FOLLOWING) continue;
       if (job.state === DONE) follower.complete(job.outcome as R);
       else follower.fail(job.outcome);
       this.#left(follower);
@@ -1072,8 +1112,16 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   /** Collects an outcome for the next `#sendSettlements`; `onDurable` runs when it is on disk. */
   #settle(job: Job<T, R>, settlement: Settlement, onDurable: (() => void) | undefined): void {
     if (job.state !== FAILED) job.state = SETTLING;
+    this.#collect(settlement, onDurable === undefined ? undefined : { job, onDurable });
+  }
+
+  #collect(
+    settlement: Settlement,
+    whom: { readonly job: Job<T, R>; readonly onDurable: () => void } | undefined,
+  ): void {
     this.#settlements.push(settlement);
-    this.#settled.push(onDurable === undefined ? undefined : { job, onDurable });
+    this.#settled.push(whom);
+    this.#unsettled++;
   }
 
   #sendSettlements(): void {
@@ -1084,16 +1132,22 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     this.#settled = [];
     (this.#store as JobStore<T>).settle(settlements).then(
       (held) => {
+        this.#unsettled -= settlements.length;
         for (let i = 0; i < settled.length; i++) {
           const entry = settled[i];
           if (entry === undefined) continue;
           if (held[i] === true) entry.onDurable();
-          else this.#fail(entry.job, new BatchError('ERR_PERF_BATCH_LEASE_LOST', 'another process took the job over'));
+          else
+            this.#fail(
+              entry.job,
+              new BatchError('ERR_PERF_BATCH_LEASE_LOST', 'another process took the job over'),
+            );
         }
         this.#afterSettling();
       },
       (cause: unknown) => {
         const error = asStoreError(cause);
+        this.#unsettled -= settlements.length;
         for (const entry of settled) if (entry !== undefined) this.#fail(entry.job, error);
         this.#storeFailed(error);
         this.#afterSettling();
@@ -1110,6 +1164,10 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (storeErrorChannel.hasSubscribers) storeErrorChannel.publish({ error });
     this.#options.onStoreError?.(error);
   }
+}
+
+function closedError(): BatchError {
+  return new BatchError('ERR_PERF_BATCH_CLOSED', 'closed before the item was processed');
 }
 
 function asStoreError(cause: unknown): BatchError {

@@ -23,3 +23,8 @@ export type {
   StoredJob,
 } from './job-store.ts';
 export type { RetryOptions } from './retry.ts';
+export { CircuitBreaker, CircuitOpenError } from './circuit-breaker.ts';
+export type { CircuitBreakerOptions, CircuitBreakerStats, CircuitState } from './circuit-breaker.ts';
+export { RateLimiter } from './rate-limiter.ts';
+export type { RateGrant, RateLimiterOptions, RateLimiterStats, RequestCost } from './rate-limiter.ts';
+export type { LimitName, ResponseHeaders } from './rate-limit-headers.ts';

@@ -84,4 +84,5 @@ export interface JobStore<T> {
 }
 
 export type JobOutcome =
-  { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: unknown };

@@ -29,12 +29,14 @@ export const RUNNING = 3;
 export const BACKING_OFF = 4;
 /** Processed; its outcome is being made durable. */
 export const SETTLING = 5;
-/** In a store that hands it to whichever worker comes first, or run by an earlier job of the same key. */
+/** In a store that hands it to whichever worker comes first. */
 export const REMOTE = 6;
-export const DONE = 7;
-export const FAILED = 8;
+/** Takes the outcome of an earlier job of the same key; holds no room of its own. */
+export const FOLLOWING = 7;
+export const DONE = 8;
+export const FAILED = 9;
 /** Never got in. */
-export const REFUSED = 9;
+export const REFUSED = 10;
 
 interface Deferred<V> {
   readonly promise: Promise<V>;
@@ -51,7 +53,7 @@ function rejectQuietly<V>(deferred: Deferred<V>, reason: unknown): void {
 }
 
 function quietRejection<V>(reason: unknown): Promise<V> {
-  const promise = Promise.reject<V>(reason as Error);
+  const promise = Promise.reject<V>(reason);
   promise.then(undefined, ignore);
   return promise;
 }

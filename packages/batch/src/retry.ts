@@ -41,13 +41,15 @@ export class RetryPolicy {
     this.#maxDelayMs = numberOption('retry.maxDelayMs', o.maxDelayMs ?? 30_000, 0);
     this.#retryable = o.retryable === undefined ? undefined : functionOption('retry.retryable', o.retryable);
     this.#random = o.random === undefined ? Math.random : functionOption('retry.random', o.random);
-    this.#earnedPerSuccess = o.budget === undefined ? 0 : numberOption('retry.budget.ratio', o.budget.ratio, 0, 1);
+    this.#earnedPerSuccess =
+      o.budget === undefined ? 0 : numberOption('retry.budget.ratio', o.budget.ratio, 0, 1);
     this.#burst = o.budget === undefined ? Infinity : numberOption('retry.budget.burst', o.budget.burst, 0);
     this.#budget = this.#burst;
   }
 
   succeeded(count: number): void {
-    if (this.#budget < this.#burst) this.#budget = Math.min(this.#burst, this.#budget + count * this.#earnedPerSuccess);
+    if (this.#budget < this.#burst)
+      this.#budget = Math.min(this.#burst, this.#budget + count * this.#earnedPerSuccess);
   }
 
   /**

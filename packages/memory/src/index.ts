@@ -13,3 +13,26 @@ export type {
   SourceLevel,
   SourceName,
 } from './pressure-monitor.ts';
+export { MemoryBudget } from './memory-budget.ts';
+export type {
+  MemoryBudgetOptions,
+  MemoryBudgetStats,
+  PoolStats,
+  Reservation,
+  ReserveOptions,
+} from './memory-budget.ts';
+export { ObjectPool } from './object-pool.ts';
+export type { ObjectPoolOptions, ObjectPoolStats } from './object-pool.ts';
+export { BufferPool } from './buffer-pool.ts';
+export type { BufferPoolOptions, BufferPoolStats, Lease } from './buffer-pool.ts';
+export { RingBuffer } from './ring-buffer.ts';
+export { LeakDetector } from './leak-detector.ts';
+export type { LeakDetectorOptions, LeakSource, LeakVerdict, MemorySample } from './leak-detector.ts';
+export { GcMonitor } from './gc-monitor.ts';
+export type { GcKind, GcStats } from './gc-monitor.ts';
+export { EventLoopMonitor } from './event-loop-monitor.ts';
+export type { EventLoopMonitorOptions, EventLoopStats } from './event-loop-monitor.ts';
+export { IdleResource } from './idle-resource.ts';
+export type { IdleResourceOptions } from './idle-resource.ts';
+export { gcAdvice } from './gc-advice.ts';
+export type { Advice, GcAdviceOptions } from './gc-advice.ts';

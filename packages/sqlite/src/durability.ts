@@ -14,10 +14,14 @@ export type Durability = 'process-crash' | 'power-loss';
 export interface ConnectionSettings {
   readonly durability: Durability;
   readonly mmapBytes: number;
+  readonly softWalBytes: number;
 }
 
-/** A log that a checkpoint has emptied is cut down to this, so that one large transaction does not keep its disk. */
-export const JOURNAL_SIZE_LIMIT_BYTES: number = 64 * 1024 * 1024;
+/**
+ * A log that starts over is cut down to this, so that one large transaction does not keep its disk for ever; and a log
+ * that grows beyond it is emptied with more patience (wal-limit.ts).
+ */
+export const SOFT_WAL_BYTES: number = 64 * 1024 * 1024;
 
 /**
  * Dirty pages of a large transaction spill into the log when they outgrow the page cache, and are written twice then.
@@ -38,7 +42,7 @@ export function applyConnectionSettings(
   // Pages are read from the operating system's cache without a system call and without a copy.
   db.pragma(`mmap_size = ${settings.mmapBytes}`);
   db.pragma(`cache_size = -${CACHE_KIB}`);
-  db.pragma(`journal_size_limit = ${JOURNAL_SIZE_LIMIT_BYTES}`);
+  db.pragma(`journal_size_limit = ${settings.softWalBytes}`);
   // SQLite enforces foreign keys per connection and only when asked.
   db.pragma('foreign_keys = ON');
   // A page whose cells overlap is reported as corrupt when it is first read, instead of giving wrong rows.
