@@ -1,5 +1,5 @@
 // Shows the snapshots that the server sends. Text goes in as text, never as markup.
-import uPlot from '/uplot.js';
+import uPlot from './uplot.js';
 
 /** Points kept for the charts: 20 minutes at four a second. */
 const MAX_POINTS = 4800;
@@ -69,7 +69,9 @@ class Chart {
     this.#labels = labels;
     this.#data = [[], ...labels.map(() => [])];
     this.#make();
-    new ResizeObserver(() => this.#plot.setSize({ width: this.#holder.clientWidth, height: 180 })).observe(this.#holder);
+    new ResizeObserver(() => this.#plot.setSize({ width: this.#holder.clientWidth, height: 180 })).observe(
+      this.#holder,
+    );
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#make());
   }
 
@@ -91,7 +93,10 @@ class Chart {
         width: this.#holder.clientWidth,
         height: 180,
         scales: { x: { time: false } },
-        axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) }, { ...axis, size: 56 }],
+        axes: [
+          { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
+          { ...axis, size: 56 },
+        ],
         series: [
           { label: 'time', value: (_, value) => (value === null ? '' : `${value.toFixed(1)} s`) },
           ...this.#labels.map((label, index) => ({
@@ -115,7 +120,7 @@ const charts = {
   bytes: new Chart('chart-bytes', ['raw', 'stored']),
   memory: new Chart('chart-memory', ['resident', 'heap']),
   delay: new Chart('chart-delay', ['event loop', 'GC']),
-  latency: new Chart('chart-latency', ['3-hop query', 'cache read']),
+  latency: new Chart('chart-latency', ['3-hop query', 'cache hit']),
 };
 
 const phases = {
@@ -132,16 +137,23 @@ let rate = 0;
 function render(snapshot) {
   const { counts, stored, graph, memory, detections, cache } = snapshot;
   const seconds = counts.elapsedMs / 1000;
-  if (previous && seconds > previous.seconds) rate = (counts.events - previous.events) / (seconds - previous.seconds);
+  if (previous && seconds > previous.seconds)
+    rate = (counts.events - previous.events) / (seconds - previous.seconds);
   const newPoint = !previous || seconds > previous.seconds;
   previous = { seconds, events: counts.events };
 
-  show('phase', `${phases[snapshot.phase]}: ${count(counts.events)} of ${count(counts.totalEvents)} events, ${seconds.toFixed(1)} s`);
+  show(
+    'phase',
+    `${phases[snapshot.phase]}: ${count(counts.events)} of ${count(counts.totalEvents)} events, ${seconds.toFixed(1)} s`,
+  );
   byId('progress').value = counts.totalEvents > 0 ? counts.events / counts.totalEvents : 0;
   const over = snapshot.phase === 'finished' || snapshot.phase === 'stopped';
   show('throughput', count(Math.round(over && seconds > 0 ? counts.events / seconds : rate)));
   show('hits', percent(counts.hits, counts.lookups));
-  show('hits-note', `ceiling ${percent(counts.achievable.hits, counts.achievable.lookups)}, ${count(cache.entries)} entries`);
+  show(
+    'hits-note',
+    `ceiling ${percent(counts.achievable.hits, counts.achievable.lookups)}, ${count(cache.entries)} entries`,
+  );
   show('stale', count(counts.staleReads));
   byId('stale').className = counts.staleReads === 0 ? 'pass' : 'miss';
   show('stored', percent(stored.storedBytes, stored.rawBytes));
@@ -164,12 +176,17 @@ function render(snapshot) {
     charts.bytes.add(seconds, [stored.rawBytes / MIB, stored.storedBytes / MIB]);
     charts.memory.add(seconds, [memory.rssBytes / MIB, memory.heapUsedBytes / MIB]);
     charts.delay.add(seconds, [finite(snapshot.eventLoopDelayMsP99), finite(snapshot.gcPauseMsP99)]);
-    charts.latency.add(seconds, [finite(part('graph.traverse')?.p99Ms), finite(part('cache.get')?.p99Ms)]);
+    charts.latency.add(seconds, [finite(part('graph.traverse')?.p99Ms), finite(part('cache.hit')?.p99Ms)]);
   }
 
   fill(
     'parts',
-    snapshot.parts.map((one) => [text(one.name), number(count(one.count)), number(milliseconds(one.p50Ms)), number(milliseconds(one.p99Ms))]),
+    snapshot.parts.map((one) => [
+      text(one.name),
+      number(count(one.count)),
+      number(milliseconds(one.p50Ms)),
+      number(milliseconds(one.p99Ms)),
+    ]),
   );
   fill(
     'agents',
@@ -180,7 +197,12 @@ function render(snapshot) {
     ]),
   );
   const types = Object.entries(detections.byType).sort((a, b) => b[1] - a[1]);
-  fill('failures', types.length > 0 ? types.map(([type, found]) => [text(type), number(count(found))]) : [[text('none yet')]]);
+  fill(
+    'failures',
+    types.length > 0
+      ? types.map(([type, found]) => [text(type), number(count(found))])
+      : [[text('none yet')]],
+  );
   if (snapshot.kpis.length > 0) {
     fill(
       'kpis',

@@ -1,7 +1,7 @@
 // The ceiling of the recording: how many tool results a cache with unlimited room and perfect knowledge of what changed
 // could have answered. A result is achievable when the same call has been made before and its newest result is the same.
 import type { Recording } from './recording.ts';
-import { cacheKey, cachePolicy } from './tool-policy.ts';
+import { ToolEnvironment } from './tool-environment.ts';
 
 export interface AchievableHits {
   /** Calls that the cache is asked for. */
@@ -15,9 +15,11 @@ export function achievableHits(recordings: readonly Recording[]): AchievableHits
   let lookups = 0;
   let hits = 0;
   for (const { agent, events } of recordings) {
+    const environment = new ToolEnvironment(agent);
     for (const result of events.flatMap((event) => event.results)) {
-      if (cachePolicy(agent, result).kind !== 'read') continue;
-      const key = cacheKey(agent, result);
+      const effect = environment.effectOf(result);
+      if (effect.kind !== 'read') continue;
+      const { key } = effect;
       lookups += 1;
       if (!result.isError && newest.get(key) === result.output) hits += 1;
       if (result.isError) newest.delete(key);

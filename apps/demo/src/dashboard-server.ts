@@ -34,8 +34,14 @@ const files: Readonly<Record<string, { readonly url: URL; readonly type: string 
   '/': { url: new URL('index.html', page), type: 'text/html; charset=utf-8' },
   '/dashboard.css': { url: new URL('dashboard.css', page), type: 'text/css; charset=utf-8' },
   '/dashboard.js': { url: new URL('dashboard.js', page), type: 'text/javascript; charset=utf-8' },
-  '/uplot.js': { url: new URL('uPlot.esm.js', import.meta.resolve('uplot')), type: 'text/javascript; charset=utf-8' },
-  '/uplot.css': { url: new URL('uPlot.min.css', import.meta.resolve('uplot')), type: 'text/css; charset=utf-8' },
+  '/uplot.js': {
+    url: new URL('uPlot.esm.js', import.meta.resolve('uplot')),
+    type: 'text/javascript; charset=utf-8',
+  },
+  '/uplot.css': {
+    url: new URL('uPlot.min.css', import.meta.resolve('uplot')),
+    type: 'text/css; charset=utf-8',
+  },
 };
 
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
@@ -124,7 +130,8 @@ async function listen(server: Server, first: number): Promise<number> {
       });
       return (server.address() as AddressInfo).port;
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') || port >= last) throw error;
+      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') || port >= last)
+        throw error;
     }
   }
 }

@@ -25,14 +25,21 @@ export function factsOf(agent: string, result: ToolResult, errors: readonly Patt
   const nodes: NodeInput[] = [];
   const edges: EdgeInput[] = [];
   const tool = `tool:${result.tool}`;
-  nodes.push({ id: agentId(agent), type: 'agent', content: agent }, { id: tool, type: 'tool', content: result.tool });
+  nodes.push(
+    { id: agentId(agent), type: 'agent', content: agent },
+    { id: tool, type: 'tool', content: result.tool },
+  );
   edges.push({ source: agentId(agent), target: tool, type: 'used' });
 
   const path = filePathOf(result);
   const file = path === undefined ? undefined : `file:${path}`;
   if (path !== undefined && file !== undefined) {
     nodes.push({ id: file, type: 'file', content: path });
-    edges.push({ source: agentId(agent), target: file, type: result.tool === 'Read' || result.tool === 'open' ? 'read' : 'wrote' });
+    edges.push({
+      source: agentId(agent),
+      target: file,
+      type: result.tool === 'Read' || result.tool === 'open' ? 'read' : 'wrote',
+    });
     if (!result.isError) {
       let symbols = 0;
       for (const [, keyword = '', name = ''] of result.output.matchAll(declaration)) {
@@ -45,7 +52,12 @@ export function factsOf(agent: string, result: ToolResult, errors: readonly Patt
   }
   for (const { id, type, text } of errors) {
     const error = `error:${id}`;
-    nodes.push({ id: error, type: 'error', content: text.slice(0, 200), metadata: { failure: type ?? 'unknown' } });
+    nodes.push({
+      id: error,
+      type: 'error',
+      content: text.slice(0, 200),
+      metadata: { failure: type ?? 'unknown' },
+    });
     edges.push({ source: file ?? tool, target: error, type: 'raised' });
   }
   return { nodes, edges };

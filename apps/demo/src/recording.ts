@@ -96,7 +96,12 @@ const readers: readonly Reader[] = [
   { prefix: 'claude-', source: 'Claude Code session', read: readClaude },
   { prefix: 'sweagent-', source: 'SWE-agent trajectory', together: 'sweagent', read: readSweAgent },
   { prefix: 'tau-airline', source: 'tau-bench airline run', together: 'tau-airline', read: readTauRuns },
-  { prefix: 'tau-retail', source: 'tau-bench retail dialogue', together: 'tau-retail', read: readTauDialogues },
+  {
+    prefix: 'tau-retail',
+    source: 'tau-bench retail dialogue',
+    together: 'tau-retail',
+    read: readTauDialogues,
+  },
 ];
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');

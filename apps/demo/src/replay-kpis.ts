@@ -11,6 +11,8 @@ export interface ReplayOutcome {
   readonly readBack: ReadBack | undefined;
   /** Highest resident set seen, in bytes. */
   readonly peakRssBytes: number;
+  /** The replay was slowed down on purpose, so its duration says nothing. */
+  readonly paced: boolean;
 }
 
 interface Target {
@@ -24,10 +26,12 @@ interface Target {
 
 const MIB = 1024 * 1024;
 
-const p99 = (name: string) => ({ statistics }: ReplayOutcome): number | undefined => {
-  const operation = statistics.operations.find((o) => o.name === name);
-  return operation && operation.count > 0 ? operation.p99Ms / 1000 : undefined;
-};
+const p99 =
+  (name: string) =>
+  ({ statistics }: ReplayOutcome): number | undefined => {
+    const operation = statistics.operations.find((o) => o.name === name);
+    return operation && operation.count > 0 ? operation.p99Ms / 1000 : undefined;
+  };
 
 const targets: readonly Target[] = [
   {
@@ -36,7 +40,8 @@ const targets: readonly Target[] = [
     unit: 'ratio',
     direction: 'atLeast',
     target: 1,
-    measure: ({ readBack }) => (readBack && readBack.messages > 0 ? readBack.equal / readBack.messages : undefined),
+    measure: ({ readBack }) =>
+      readBack && readBack.messages > 0 ? readBack.equal / readBack.messages : undefined,
   },
   {
     id: 'stale-reads',
@@ -71,10 +76,38 @@ const targets: readonly Target[] = [
     measure: ({ statistics: { sessions } }) =>
       sessions.rawBytes > 0 ? sessions.storedBytes / sessions.rawBytes : undefined,
   },
-  { id: 'cache-get-p99', title: 'Cache read, p99', unit: 'seconds', direction: 'atMost', target: 0.005, measure: p99('cache.get') },
-  { id: 'store-accept-p99', title: 'Message accepted, p99', unit: 'seconds', direction: 'atMost', target: 0.02, measure: p99('store.accept') },
-  { id: 'graph-traverse-p99', title: '3-hop graph query, p99', unit: 'seconds', direction: 'atMost', target: 0.01, measure: p99('graph.traverse') },
-  { id: 'patterns-detect-p99', title: 'Failure detection, p99', unit: 'seconds', direction: 'atMost', target: 0.01, measure: p99('patterns.detect') },
+  {
+    id: 'cache-hit-p99',
+    title: 'Cache hit, p99',
+    unit: 'seconds',
+    direction: 'atMost',
+    target: 0.005,
+    measure: p99('cache.hit'),
+  },
+  {
+    id: 'store-accept-p99',
+    title: 'Message accepted, p99',
+    unit: 'seconds',
+    direction: 'atMost',
+    target: 0.02,
+    measure: p99('store.accept'),
+  },
+  {
+    id: 'graph-traverse-p99',
+    title: '3-hop graph query, p99',
+    unit: 'seconds',
+    direction: 'atMost',
+    target: 0.01,
+    measure: p99('graph.traverse'),
+  },
+  {
+    id: 'patterns-detect-p99',
+    title: 'Failure detection, p99',
+    unit: 'seconds',
+    direction: 'atMost',
+    target: 0.01,
+    measure: p99('patterns.detect'),
+  },
   {
     id: 'event-loop-delay-p99',
     title: 'Event-loop delay, p99',
@@ -112,10 +145,12 @@ export interface ReplayKpi {
 }
 
 export function judgeReplay(outcome: ReplayOutcome): ReplayKpi[] {
-  return targets.map(({ measure, ...target }) => {
+  const judged = outcome.paced ? targets.filter(({ id }) => id !== 'duration') : targets;
+  return judged.map(({ measure, ...target }) => {
     const measured = measure(outcome);
     const met =
-      measured !== undefined && (target.direction === 'atMost' ? measured <= target.target : measured >= target.target);
+      measured !== undefined &&
+      (target.direction === 'atMost' ? measured <= target.target : measured >= target.target);
     return { ...target, measured, verdict: met ? 'pass' : 'miss' };
   });
 }

@@ -9,7 +9,7 @@ import { achievableHits } from './achievable-hits.ts';
 import { agentId, factsOf } from './knowledge.ts';
 import { costUsd } from './prices.ts';
 import type { Recording, ReplayEvent, ToolResult } from './recording.ts';
-import { cacheKey, cachePolicy } from './tool-policy.ts';
+import { ToolEnvironment } from './tool-environment.ts';
 
 export interface ReplayOptions {
   /** Events a second and agent at most. Default: no limit. */
@@ -147,10 +147,10 @@ export class Replay {
   async #runAgent({ agent, source, events }: Recording): Promise<void> {
     const { eventsPerSecond, signal } = this.#options;
     const startedAtMs = Date.now();
-    const written = new Set<string>();
+    const environment = new ToolEnvironment(agent);
     for (const [index, event] of events.entries()) {
       if (signal?.aborted === true) break;
-      await this.#replayEvent(agent, event, written);
+      await this.#replayEvent(agent, event, environment);
       this.#done.set(agent, index + 1);
       if (index % EVENTS_PER_QUERY === 0) this.#query(agent);
       // The event loop turns after every event, so that the dashboard and the other agents get their share.
@@ -167,29 +167,22 @@ export class Replay {
     });
   }
 
-  async #replayEvent(agent: string, event: ReplayEvent, written: Set<string>): Promise<void> {
-    if (event.resetsEnvironment === true) {
-      // What was written since the last reset is undone by it, and so is what was read after the write.
-      await this.#invalidate([...written]);
-      written.clear();
-    }
+  async #replayEvent(agent: string, event: ReplayEvent, environment: ToolEnvironment): Promise<void> {
+    if (event.resetsEnvironment === true) await this.#invalidate(environment.reset());
     await this.#timed('store.accept', () => this.#system.recordMessage(this.#sessionOf(agent), event.raw));
     this.#stored.set(agent, (this.#stored.get(agent) ?? 0) + 1);
     this.#bytes += Buffer.byteLength(event.raw);
-    for (const result of event.results) await this.#replayResult(agent, result, written);
+    for (const result of event.results) await this.#replayResult(agent, result, environment);
     if (event.usage) await this.#countUsage(agent, event);
   }
 
-  async #replayResult(agent: string, result: ToolResult, written: Set<string>): Promise<void> {
+  async #replayResult(agent: string, result: ToolResult, environment: ToolEnvironment): Promise<void> {
     this.#toolResults += 1;
-    const policy = cachePolicy(agent, result);
-    if (policy.kind === 'read') await this.#read(agent, result, policy.tags);
-    if (policy.kind === 'write') {
-      for (const tag of policy.tags) written.add(tag);
-      await this.#invalidate(policy.tags);
-    }
+    const effect = environment.effectOf(result);
+    if (effect.kind === 'read') await this.#read(effect.key, effect.tags, result);
+    if (effect.kind === 'write') await this.#invalidate(effect.tags);
     // A file that was read may speak of errors without being one; what commands print and what failed is looked at.
-    const errors = policy.kind === 'read' && !result.isError ? [] : this.#system.detect(result.output);
+    const errors = effect.kind === 'read' && !result.isError ? [] : this.#system.detect(result.output);
     const { nodes, edges } = factsOf(agent, result, errors);
     await this.#timed('graph.write', () => {
       this.#system.graph.transaction(() => {
@@ -199,8 +192,7 @@ export class Replay {
     });
   }
 
-  async #read(agent: string, result: ToolResult, tags: readonly string[]): Promise<void> {
-    const key = cacheKey(agent, result);
+  async #read(key: string, tags: readonly string[], result: ToolResult): Promise<void> {
     this.#lookups += 1;
     let loaded = false;
     const load = async (): Promise<string> => {
@@ -215,7 +207,8 @@ export class Replay {
     } catch (error) {
       if (!(error instanceof RecordedFailure)) throw error;
     }
-    this.#system.recordOperation('cache.get', performance.now() - startMs, true, { relatedKeys: [key] });
+    const name = loaded ? 'cache.load' : 'cache.hit';
+    this.#system.recordOperation(name, performance.now() - startMs, true, { relatedKeys: [key] });
     if (loaded) return;
     if (!result.isError && value === result.output) this.#hits += 1;
     else {

@@ -40,7 +40,11 @@ export function takeSnapshot(
     counts: replay.counts(),
     parts: s.operations,
     cache: { entries: s.cache.entries, sizeBytes: s.cache.sizeBytes },
-    stored: { messages: s.sessions.messages, rawBytes: s.sessions.rawBytes, storedBytes: s.sessions.storedBytes },
+    stored: {
+      messages: s.sessions.messages,
+      rawBytes: s.sessions.rawBytes,
+      storedBytes: s.sessions.storedBytes,
+    },
     queuedWrites: s.writes.queued,
     graph: { nodes: s.graph.nodes, edges: s.graph.edges },
     detections: { total: s.patterns.detections, byType: s.patterns.detectionsByType },

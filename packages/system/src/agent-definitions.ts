@@ -37,7 +37,8 @@ export function parseAgentDefinition(text: string, file = 'definition'): AgentDe
   } catch (cause) {
     throw fault(file, 'has front matter that is not YAML', cause);
   }
-  if (typeof matter !== 'object' || matter === null) throw fault(file, 'has front matter that is not a mapping');
+  if (typeof matter !== 'object' || matter === null)
+    throw fault(file, 'has front matter that is not a mapping');
   const { name, description, keywords, weight } = matter as Record<string, unknown>;
   if (typeof name !== 'string' || name === '') throw fault(file, 'has no name');
   if (weight !== undefined && !(typeof weight === 'number' && weight > 0)) {

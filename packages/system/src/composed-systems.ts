@@ -60,7 +60,9 @@ export function createDefaultPerformanceSystem(): Promise<PerformanceSystem> {
 }
 
 /** Opens a system in a new temporary folder, without timers; `shutdown` removes the folder. */
-export async function createTestPerformanceSystem(options: Partial<SystemOptions> = {}): Promise<PerformanceSystem> {
+export async function createTestPerformanceSystem(
+  options: Partial<SystemOptions> = {},
+): Promise<PerformanceSystem> {
   const dir = mkdtempSync(path.join(tmpdir(), 'perf-system-'));
   const system = await PerformanceSystem.open({
     dir,

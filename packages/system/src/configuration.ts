@@ -60,9 +60,17 @@ const MIB = 1024 * 1024;
 /** @throws {TypeError | RangeError} naming the option. */
 export function configure(options: SystemOptions): Configuration {
   if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
-  const { dir, durability = 'batched', starterPatterns = true, agents = [], models = [], root = '/' } = options;
+  const {
+    dir,
+    durability = 'batched',
+    starterPatterns = true,
+    agents = [],
+    models = [],
+    root = '/',
+  } = options;
   if (typeof dir !== 'string' || dir === '') throw new TypeError('dir must be a folder path');
-  if (durability !== 'batched' && durability !== 'sync') throw new RangeError("durability must be 'batched' or 'sync'");
+  if (durability !== 'batched' && durability !== 'sync')
+    throw new RangeError("durability must be 'batched' or 'sync'");
   if (typeof starterPatterns !== 'boolean') throw new TypeError('starterPatterns must be a boolean');
   if (!Array.isArray(agents)) throw new TypeError('agents must be an array');
   if (!Array.isArray(models)) throw new TypeError('models must be an array');
@@ -96,13 +104,15 @@ export function configure(options: SystemOptions): Configuration {
 
 function whole(name: string, value: number, least: number): number {
   if (typeof value !== 'number') throw new TypeError(`${name} must be a number`);
-  if (!Number.isSafeInteger(value) || value < least) throw new RangeError(`${name} must be an integer of at least ${least}`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new RangeError(`${name} must be an integer of at least ${least}`);
   return value;
 }
 
 function duration(name: string, value: number): number {
   if (typeof value !== 'number') throw new TypeError(`${name} must be a number`);
-  if (!(value >= 0 && value <= 2 ** 31 - 1)) throw new RangeError(`${name} must be in [0, 2^31) milliseconds`);
+  if (!(value >= 0 && value <= 2 ** 31 - 1))
+    throw new RangeError(`${name} must be in [0, 2^31) milliseconds`);
   return value;
 }
 

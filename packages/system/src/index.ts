@@ -18,7 +18,7 @@ export type { AgentDefinition } from './agent-definitions.ts';
 export type { OptimizationReport, OptimizationStep } from './auto-optimizer.ts';
 export type { ChooseModelOptions, ModelChoice, ModelProfile } from './model-choice.ts';
 export type { Json, Outcome, Pattern, PatternInput } from './pattern-repository.ts';
-export { formatBytes, formatKpis, formatQuantity } from './report.ts';
+export { formatBytes, formatKpis, formatQuantity, formatTable } from './report.ts';
 export type {
   PruneOptions,
   RememberedSession,

@@ -65,14 +65,19 @@ export function chooseModel(
   for (const profile of models) {
     if (profile.contextTokens !== undefined && inputTokens + outputTokens > profile.contextTokens) continue;
     const expectedCostUsd =
-      (inputTokens * profile.inputUsdPerMillionTokens + outputTokens * profile.outputUsdPerMillionTokens) / 1e6;
+      (inputTokens * profile.inputUsdPerMillionTokens + outputTokens * profile.outputUsdPerMillionTokens) /
+      1e6;
     if (expectedCostUsd > maxCostUsd) continue;
     const outcome = outcomeOf(profile.id);
     const provedSuccessRate = wilsonLowerBound(outcome);
     const runs = outcome.successes + outcome.failures;
     const choice = { model: profile.id, expectedCostUsd, provedSuccessRate, runs };
     preferred ??= { ...choice, reason: 'preferred' };
-    if (provedSuccessRate >= minSuccessRate && runs > 0 && !(proved && proved.expectedCostUsd <= expectedCostUsd)) {
+    if (
+      provedSuccessRate >= minSuccessRate &&
+      runs > 0 &&
+      !(proved && proved.expectedCostUsd <= expectedCostUsd)
+    ) {
       proved = { ...choice, reason: 'proved' };
     }
   }

@@ -18,7 +18,9 @@ export class ModelOutcomes {
       ON CONFLICT (model, task) DO UPDATE SET
         successes = successes + excluded.successes, failures = failures + excluded.failures`);
     const rows = db
-      .prepare<[], { model: string; task: string; successes: number; failures: number }>('SELECT * FROM model_outcomes')
+      .prepare<[], { model: string; task: string; successes: number; failures: number }>(
+        'SELECT * FROM model_outcomes',
+      )
       .all();
     for (const { model, task, successes, failures } of rows) {
       this.#counts.set(pairOf(model, task), { successes, failures });

@@ -133,11 +133,14 @@ export class PatternRepository {
    * @throws {SystemError} ERR_PERF_SYSTEM_UNKNOWN_PATTERN
    */
   async recordOutcome(id: string, outcome: Outcome): Promise<number> {
-    if (outcome !== 'success' && outcome !== 'failure') throw new TypeError("outcome must be 'success' or 'failure'");
+    if (outcome !== 'success' && outcome !== 'failure')
+      throw new TypeError("outcome must be 'success' or 'failure'");
     const state = this.#state(id);
     if (!state) throw new SystemError('ERR_PERF_SYSTEM_UNKNOWN_PATTERN', `no pattern ${id} is stored`);
     const after =
-      outcome === 'success' ? { ...state, successes: state.successes + 1 } : { ...state, failures: state.failures + 1 };
+      outcome === 'success'
+        ? { ...state, successes: state.successes + 1 }
+        : { ...state, failures: state.failures + 1 };
     await this.#write(after);
     return confidenceOf(after);
   }

@@ -15,7 +15,7 @@ import { Compressor } from '@perf/compression';
 import { processLargeFile } from '@perf/files';
 import type { Chunk, LargeFileOptions, LargeFileReport } from '@perf/files';
 import { Graph } from '@perf/graph';
-import { EventLoopMonitor, GcMonitor, PressureMonitor, RingBuffer } from '@perf/memory';
+import { GcMonitor, PressureMonitor, RingBuffer } from '@perf/memory';
 import type { PressureEvent } from '@perf/memory';
 import { PerformanceMonitor } from '@perf/metrics';
 import type { Execution, Histogram, KpiReport } from '@perf/metrics';
@@ -76,7 +76,14 @@ const TRIM_HIGH = 0.5;
 const TRIM_CRITICAL = 0.25;
 /** Patterns with uncounted matches before their counts are handed to the writer. */
 const MAX_UNWRITTEN_HITS = 256;
-const eventNames = new Set<keyof SystemEvents>(['optimizationComplete', 'memoryWarning', 'fileOptimized', 'alert']);
+/** Between two probes of the event loop. */
+const LOOP_PROBE_MS = 20;
+const eventNames = new Set<keyof SystemEvents>([
+  'optimizationComplete',
+  'memoryWarning',
+  'fileOptimized',
+  'alert',
+]);
 const cacheLevels = new Set<CacheLevel>(['l1', 'l2', 'l3', 'all']);
 
 export class PerformanceSystem implements AsyncDisposable {
@@ -100,8 +107,8 @@ export class PerformanceSystem implements AsyncDisposable {
   readonly #events = new EventEmitter();
   readonly #history: RingBuffer<MetricsSample>;
   readonly #durations: Histogram;
-  readonly #loopDelays: EventLoopMonitor;
-  readonly #gc: GcMonitor;
+  readonly #loopDelays: Histogram;
+  readonly #gc = new GcMonitor();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #operations = new Map<string, { count: number; failures: number }>();
   readonly #missed = new Set<string>();
@@ -128,9 +135,12 @@ export class PerformanceSystem implements AsyncDisposable {
     });
     opened.defer(() => void db.close());
     prepareStore(db);
-    const tier = await SqliteTier.open({ path: configuration.cachePath, maxBytes: configuration.diskCacheBytes });
+    const tier = SqliteTier.open({
+      path: configuration.cachePath,
+      maxBytes: configuration.diskCacheBytes,
+    });
     const cache = new TieredCache<unknown>({
-      memory: { maxBytes: configuration.cacheBytes, clock: configuration.clock },
+      memory: { maxBytes: configuration.cacheBytes },
       tiers: [tier],
       clock: configuration.clock,
     });
@@ -164,7 +174,8 @@ export class PerformanceSystem implements AsyncDisposable {
       sync: configuration.durability === 'sync',
       maxQueuedBytes: configuration.maxQueuedBytes,
       lingerMs: configuration.lingerMs,
-      onFailure: (error) => this.#alert({ kind: 'write-failed', message: 'a write could not be committed', detail: error }),
+      onFailure: (error) =>
+        this.#alert({ kind: 'write-failed', message: 'a write could not be committed', detail: error }),
     });
     this.#repository = new PatternRepository({
       db,
@@ -185,23 +196,22 @@ export class PerformanceSystem implements AsyncDisposable {
       help: 'Duration of the operations that were recorded, by name and outcome.',
       labelNames: ['operation'],
     });
-    const loopDelay = this.monitor.histogram({
+    this.#loopDelays = this.monitor.histogram({
       name: 'perf_event_loop_delay_seconds',
-      help: 'How late timers of the main thread run.',
+      help: 'How late a timer of the main thread runs.',
     });
-    const gcPause = this.monitor.histogram({
-      name: 'perf_gc_pause_seconds',
-      help: 'Pauses of the garbage collector.',
-    });
-    this.#loopDelays = new EventLoopMonitor({ onDelay: (delayMs) => loopDelay.observe(delayMs / 1000) });
-    this.#gc = new GcMonitor({ onPause: ({ durationMs }) => gcPause.observe(durationMs / 1000) });
     this.monitor.instrument(cache, 'cache');
     this.monitor.instrument(graph, 'graph');
     this.monitor.instrument(this.#writer, 'writes');
     this.monitor.instrument(this.#sessions, 'sessions');
+    this.monitor.instrument(this.#gc, 'gc');
     this.#watchPressure();
+    this.#watchEventLoop();
     this.#every(configuration.metricsIntervalMs, () => this.#sample());
-    this.#every(configuration.optimizeIntervalMs, () => void this.optimize('interval').catch(() => undefined));
+    this.#every(
+      configuration.optimizeIntervalMs,
+      () => void this.optimize('interval').catch(() => undefined),
+    );
   }
 
   // --- patterns ------------------------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ export class PerformanceSystem implements AsyncDisposable {
     if (typeof text !== 'string') throw new TypeError('text must be a string');
     const startMs = performance.now();
     const matches = this.patterns.all(text);
-    this.#durations.observe((performance.now() - startMs) / 1000, { operation: 'patterns.detect' });
+    this.#observe('patterns.detect', performance.now() - startMs, true);
     for (const { id, type } of matches) {
       this.#detections += 1;
       if (type !== undefined) this.#detectionsByType.set(type, (this.#detectionsByType.get(type) ?? 0) + 1);
@@ -300,7 +310,11 @@ export class PerformanceSystem implements AsyncDisposable {
    *
    * @throws {TypeError} when the request is not JSON; whatever `load` throws.
    */
-  async respond<R>(request: unknown, load: (signal: AbortSignal) => Promise<R>, options: RespondOptions = {}): Promise<R> {
+  async respond<R>(
+    request: unknown,
+    load: (signal: AbortSignal) => Promise<R>,
+    options: RespondOptions = {},
+  ): Promise<R> {
     this.#assertOpen();
     const answer = await this.cache.getOrLoad(responseKey(request), ({ signal }) => load(signal), options);
     return answer as R;
@@ -319,8 +333,13 @@ export class PerformanceSystem implements AsyncDisposable {
   chooseModel(task: string, options: ChooseModelOptions = {}): ModelChoice {
     this.#assertOpen();
     const kind = this.#kindOf(task);
-    const choice = chooseModel(this.#configuration.models, (model) => this.#outcomes.of(model, kind), options);
-    if (!choice) throw new SystemError('ERR_PERF_SYSTEM_NO_MODEL', 'no model fits the context and cost limits');
+    const choice = chooseModel(
+      this.#configuration.models,
+      (model) => this.#outcomes.of(model, kind),
+      options,
+    );
+    if (!choice)
+      throw new SystemError('ERR_PERF_SYSTEM_NO_MODEL', 'no model fits the context and cost limits');
     return choice;
   }
 
@@ -336,12 +355,17 @@ export class PerformanceSystem implements AsyncDisposable {
   // --- operations and files ------------------------------------------------------------------------------------------
 
   /** Tells of an operation that finished; its cache keys teach the prefetcher. */
-  recordOperation(name: string, durationMs: number, ok: boolean, { relatedKeys }: OperationOptions = {}): void {
+  recordOperation(
+    name: string,
+    durationMs: number,
+    ok: boolean,
+    { relatedKeys }: OperationOptions = {},
+  ): void {
     this.#assertOpen();
     if (typeof name !== 'string' || name === '') throw new TypeError('name must be a non-empty string');
-    if (typeof durationMs !== 'number' || !(durationMs >= 0)) throw new RangeError('durationMs must be at least 0');
-    this.#durations.observe(durationMs / 1000, { operation: name });
-    this.#count(name, ok);
+    if (typeof durationMs !== 'number' || !(durationMs >= 0))
+      throw new RangeError('durationMs must be at least 0');
+    this.#observe(name, durationMs, ok);
     if (relatedKeys !== undefined && relatedKeys.length > 0) this.cache.recordOperation(name, relatedKeys);
   }
 
@@ -416,8 +440,8 @@ export class PerformanceSystem implements AsyncDisposable {
         heapUsedBytes: usage.heapUsed,
         externalBytes: usage.external,
       },
-      eventLoopDelayMsP99: this.monitor.quantile('perf_event_loop_delay_seconds', 0.99) * 1000,
-      gcPauseMsP99: this.monitor.quantile('perf_gc_pause_seconds', 0.99) * 1000,
+      eventLoopDelayMsP99: this.#loopDelays.quantile(0.99) * 1000,
+      gcPauseMsP99: this.#gc.stats().pauseMsP99,
       operations: this.#operationStatistics(),
       optimizations: this.#optimizer.runs,
     };
@@ -488,7 +512,6 @@ export class PerformanceSystem implements AsyncDisposable {
     closing.defer(() => this.#writer.close());
     closing.defer(() => this.#repository.writeHits());
     closing.defer(() => this.pressure.close());
-    closing.defer(() => this.#loopDelays.close());
     closing.defer(() => this.#gc.close());
   }
 
@@ -513,7 +536,8 @@ export class PerformanceSystem implements AsyncDisposable {
     return this.#router.route(task)[0]?.id ?? '';
   }
 
-  #count(name: string, ok: boolean): void {
+  #observe(name: string, durationMs: number, ok: boolean): void {
+    this.#durations.observe(durationMs / 1000, { operation: name });
     let counted = this.#operations.get(name);
     if (!counted) {
       counted = { count: 0, failures: 0 };
@@ -582,6 +606,15 @@ export class PerformanceSystem implements AsyncDisposable {
     });
   }
 
+  #watchEventLoop(): void {
+    let dueMs = performance.now() + LOOP_PROBE_MS;
+    this.#every(LOOP_PROBE_MS, () => {
+      const nowMs = performance.now();
+      this.#loopDelays.observe(Math.max(0, nowMs - dueMs) / 1000);
+      dueMs = nowMs + LOOP_PROBE_MS;
+    });
+  }
+
   #sample(): void {
     const { cache, memory, writes, operations, atMs } = this.getStatistics();
     const lookups = cache.hits + cache.misses;
@@ -604,7 +637,11 @@ export class PerformanceSystem implements AsyncDisposable {
       if (kpi.verdict !== 'miss') this.#missed.delete(kpi.id);
       else if (!this.#missed.has(kpi.id)) {
         this.#missed.add(kpi.id);
-        this.#alert({ kind: 'kpi', message: `${kpi.title}: ${kpi.measured}, target ${kpi.target}`, detail: kpi });
+        this.#alert({
+          kind: 'kpi',
+          message: `${kpi.title}: ${kpi.measured}, target ${kpi.target}`,
+          detail: kpi,
+        });
       }
     }
   }

@@ -44,15 +44,18 @@ export function formatKpis({ results }: KpiReport): string {
     formatQuantity(kpi.measured, kpi.unit),
     kpi.verdict,
   ]);
-  return table(['KPI', 'target', 'measured', 'verdict'], rows);
+  return formatTable(['KPI', 'target', 'measured', 'verdict'], rows);
 }
 
 /** Columns padded to their widest cell. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]): string =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd();
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd();
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
 }
 
@@ -61,12 +64,21 @@ export function formatReport(statistics: SystemStatistics, kpis: KpiReport): str
   const lookups = cache.hits + cache.misses;
   const rows = [
     ['uptime', formatSeconds(statistics.uptimeMs / 1000)],
-    ['cache', `${cache.hits} hits of ${lookups} (${formatQuantity(lookups === 0 ? undefined : cache.hits / lookups, 'ratio')})`],
-    ['stored messages', `${sessions.messages} in ${sessions.sessions} sessions, ${formatBytes(sessions.storedBytes)} for ${formatBytes(sessions.rawBytes)}`],
+    [
+      'cache',
+      `${cache.hits} hits of ${lookups} (${formatQuantity(lookups === 0 ? undefined : cache.hits / lookups, 'ratio')})`,
+    ],
+    [
+      'stored messages',
+      `${sessions.messages} in ${sessions.sessions} sessions, ${formatBytes(sessions.storedBytes)} for ${formatBytes(sessions.rawBytes)}`,
+    ],
     ['graph', `${graph.nodes} nodes, ${graph.edges} edges`],
-    ['patterns', `${patterns.stored} stored, ${patterns.compiled} compiled, ${patterns.detections} detections`],
+    [
+      'patterns',
+      `${patterns.stored} stored, ${patterns.compiled} compiled, ${patterns.detections} detections`,
+    ],
     ['writes', `${writes.completed} committed, ${writes.queued} queued, ${writes.failedWrites} failed`],
     ['memory', `${formatBytes(memory.rssBytes)} resident, pressure ${memory.level}`],
   ];
-  return `${table(['part', 'state'], rows)}\n\n${formatKpis(kpis)}`;
+  return `${formatTable(['part', 'state'], rows)}\n\n${formatKpis(kpis)}`;
 }

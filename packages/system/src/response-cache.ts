@@ -31,7 +31,8 @@ function serialize(value: unknown, ancestors: Set<object>, path: string): string
     const members: string[] = [];
     for (const [key, member] of Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       // As JSON.stringify does, a member that is undefined is one that is not there.
-      if (member !== undefined) members.push(`${JSON.stringify(key)}:${serialize(member, ancestors, `${path}.${key}`)}`);
+      if (member !== undefined)
+        members.push(`${JSON.stringify(key)}:${serialize(member, ancestors, `${path}.${key}`)}`);
     }
     text = `{${members.join(',')}}`;
   } else {

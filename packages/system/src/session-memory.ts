@@ -111,14 +111,16 @@ export class SessionMemory {
         SELECT count(*) AS messages, coalesce(sum(raw_bytes), 0) AS raw, coalesce(sum(length(frame)), 0) AS stored
         FROM messages`),
     };
-    this.#lastNumber = db.prepare<[], number>('SELECT coalesce(max(sequence), 0) FROM messages').pluck().get() ?? 0;
+    this.#lastNumber =
+      db.prepare<[], number>('SELECT coalesce(max(sequence), 0) FROM messages').pluck().get() ?? 0;
     this.#countMessages();
   }
 
   /** Describes a session, or describes it anew; its messages stay. Resolves when the write is accepted. */
   async remember(session: Session): Promise<void> {
     checkSession(session);
-    const data = session.data === undefined ? null : this.#compressor.compress(session.data, { kind: 'json' });
+    const data =
+      session.data === undefined ? null : this.#compressor.compress(session.data, { kind: 'json' });
     const row = {
       id: session.id,
       agent: session.agent,
@@ -138,7 +140,8 @@ export class SessionMemory {
    * waits while the queue is full.
    */
   async append(session: string, message: string | Uint8Array): Promise<void> {
-    if (typeof session !== 'string' || session === '') throw new TypeError('session must be a non-empty string');
+    if (typeof session !== 'string' || session === '')
+      throw new TypeError('session must be a non-empty string');
     if (typeof message !== 'string' && !(message instanceof Uint8Array)) {
       throw new TypeError('message must be a string or bytes');
     }
@@ -202,7 +205,8 @@ export class SessionMemory {
     if (olderThanMs === undefined && keepNewest === undefined) {
       throw new TypeError('olderThanMs or keepNewest must be given');
     }
-    if (olderThanMs !== undefined && !(olderThanMs >= 0)) throw new RangeError('olderThanMs must be at least 0');
+    if (olderThanMs !== undefined && !(olderThanMs >= 0))
+      throw new RangeError('olderThanMs must be at least 0');
     if (keepNewest !== undefined && !(Number.isInteger(keepNewest) && keepNewest >= 0)) {
       throw new RangeError('keepNewest must be an integer of at least 0');
     }
@@ -216,7 +220,10 @@ export class SessionMemory {
             `DELETE FROM sessions WHERE started_at_ms < ? OR ordinal NOT IN (
                SELECT ordinal FROM sessions ORDER BY started_at_ms DESC, ordinal DESC LIMIT ?)`,
           )
-          .run(olderThanMs === undefined ? -Infinity : this.#clock.now() - olderThanMs, keepNewest ?? -1).changes;
+          .run(
+            olderThanMs === undefined ? -Infinity : this.#clock.now() - olderThanMs,
+            keepNewest ?? -1,
+          ).changes;
       },
       committed: () => this.#countMessages(),
     });
@@ -254,7 +261,8 @@ export class SessionMemory {
 }
 
 function checkSession(session: Session): void {
-  if (typeof session.id !== 'string' || session.id === '') throw new TypeError('session.id must be a non-empty string');
+  if (typeof session.id !== 'string' || session.id === '')
+    throw new TypeError('session.id must be a non-empty string');
   if (typeof session.agent !== 'string') throw new TypeError('session.agent must be a string');
   if (typeof session.summary !== 'string') throw new TypeError('session.summary must be a string');
 }

@@ -28,6 +28,8 @@ export interface StoreWriterOptions {
 
 /** Writes of a transaction at most. */
 const MAX_WRITES = 1000;
+/** How long a transaction may hold up the event loop; groups shrink and grow to fit. */
+const TARGET_TRANSACTION_MS = 8;
 /** Failed writes kept for another try, at most. */
 const MAX_FAILED = 10_000;
 
@@ -51,6 +53,7 @@ export class StoreWriter {
     };
     this.#batcher = new Batcher<StoreWrite>({
       maxItems: MAX_WRITES,
+      targetBatchMs: TARGET_TRANSACTION_MS,
       lingerMs: sync ? 0 : lingerMs,
       capacity: { bytes: maxQueuedBytes },
       sizeOf: (write) => write.sizeBytes,
