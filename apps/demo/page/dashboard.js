@@ -1,8 +1,8 @@
 // Shows the snapshots that the server sends. Text goes in as text, never as markup.
 import uPlot from './uplot.js';
 
-/** Points kept for the charts: 20 minutes at four a second. */
-const MAX_POINTS = 4800;
+/** Points kept for the charts. */
+const MAX_POINTS = 5000;
 const MIB = 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
@@ -23,7 +23,6 @@ const bytes = (value) => {
 const percent = (part, whole) => (whole > 0 ? `${((100 * part) / whole).toFixed(1)} %` : '–');
 const milliseconds = (value) => (value >= 1 ? `${value.toFixed(2)} ms` : `${(value * 1000).toFixed(0)} µs`);
 const count = (value) => value.toLocaleString('en');
-const finite = (value) => (Number.isFinite(value) ? value : null);
 
 const quantities = {
   seconds: (value) => (value >= 1 ? `${value.toFixed(2)} s` : milliseconds(value * 1000)),
@@ -75,11 +74,10 @@ class Chart {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#make());
   }
 
-  add(seconds, values) {
-    this.#data[0].push(seconds);
-    for (const [index, value] of values.entries()) this.#data[index + 1].push(value);
-    if (this.#data[0].length > MAX_POINTS) for (const column of this.#data) column.shift();
-    this.#plot.setData(this.#data);
+  /** One column a series, the first one the time. */
+  show(columns) {
+    this.#data = columns;
+    this.#plot.setData(columns);
   }
 
   #make() {
@@ -131,16 +129,28 @@ const phases = {
   stopped: 'stopped',
 };
 
-let previous;
-let rate = 0;
+const scaled = (value, factor) => (value === null ? null : value * factor);
+/** What each chart takes from a point. */
+const series = {
+  throughput: [(p) => p.eventsPerSecond],
+  hits: [(p) => scaled(p.hitRate, 100), (p) => scaled(p.ceiling, 100)],
+  bytes: [(p) => p.rawBytes / MIB, (p) => p.storedBytes / MIB],
+  memory: [(p) => p.rssBytes / MIB, (p) => p.heapUsedBytes / MIB],
+  delay: [(p) => p.eventLoopDelayMs, (p) => p.gcPauseMs],
+  latency: [(p) => p.queryMs, (p) => p.hitMs],
+};
+let points = [];
+
+function draw() {
+  if (points.length > MAX_POINTS) points = points.slice(-MAX_POINTS);
+  const seconds = points.map((p) => p.seconds);
+  for (const [name, take] of Object.entries(series))
+    charts[name].show([seconds, ...take.map((of) => points.map(of))]);
+}
 
 function render(snapshot) {
   const { counts, stored, graph, memory, detections, cache } = snapshot;
   const seconds = counts.elapsedMs / 1000;
-  if (previous && seconds > previous.seconds)
-    rate = (counts.events - previous.events) / (seconds - previous.seconds);
-  const newPoint = !previous || seconds > previous.seconds;
-  previous = { seconds, events: counts.events };
 
   show(
     'phase',
@@ -148,7 +158,8 @@ function render(snapshot) {
   );
   byId('progress').value = counts.totalEvents > 0 ? counts.events / counts.totalEvents : 0;
   const over = snapshot.phase === 'finished' || snapshot.phase === 'stopped';
-  show('throughput', count(Math.round(over && seconds > 0 ? counts.events / seconds : rate)));
+  const rate = over && seconds > 0 ? counts.events / seconds : (points.at(-1)?.eventsPerSecond ?? 0);
+  show('throughput', count(Math.round(rate)));
   show('hits', percent(counts.hits, counts.lookups));
   show(
     'hits-note',
@@ -165,19 +176,6 @@ function render(snapshot) {
   show('rss-note', `resident, pressure ${memory.level}`);
   show('cost', `$${counts.costUsd.toFixed(2)}`);
   show('cost-note', `${count(counts.inputTokens + counts.outputTokens)} recorded tokens, list price`);
-
-  const part = (name) => snapshot.parts.find((one) => one.name === name);
-  if (newPoint) {
-    charts.throughput.add(seconds, [rate]);
-    charts.hits.add(seconds, [
-      counts.lookups > 0 ? (100 * counts.hits) / counts.lookups : null,
-      counts.achievable.lookups > 0 ? (100 * counts.achievable.hits) / counts.achievable.lookups : null,
-    ]);
-    charts.bytes.add(seconds, [stored.rawBytes / MIB, stored.storedBytes / MIB]);
-    charts.memory.add(seconds, [memory.rssBytes / MIB, memory.heapUsedBytes / MIB]);
-    charts.delay.add(seconds, [finite(snapshot.eventLoopDelayMsP99), finite(snapshot.gcPauseMsP99)]);
-    charts.latency.add(seconds, [finite(part('graph.traverse')?.p99Ms), finite(part('cache.hit')?.p99Ms)]);
-  }
 
   fill(
     'parts',
@@ -218,8 +216,16 @@ function render(snapshot) {
 
 const events = new EventSource('/events');
 let last;
+events.addEventListener('course', ({ data }) => {
+  points = JSON.parse(data);
+  draw();
+});
 events.addEventListener('message', ({ data }) => {
-  const snapshot = JSON.parse(data);
+  const { snapshot, point } = JSON.parse(data);
+  if (point) {
+    points.push(point);
+    draw();
+  }
   last = snapshot.phase;
   render(snapshot);
 });

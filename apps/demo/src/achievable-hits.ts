@@ -14,12 +14,11 @@ export function achievableHits(recordings: readonly Recording[]): AchievableHits
   const newest = new Map<string, string>();
   let lookups = 0;
   let hits = 0;
-  for (const { agent, events } of recordings) {
-    const environment = new ToolEnvironment(agent);
+  for (const { agent, events, resets } of recordings) {
+    const environment = new ToolEnvironment(agent, resets);
     for (const result of events.flatMap((event) => event.results)) {
-      const effect = environment.effectOf(result);
-      if (effect.kind !== 'read') continue;
-      const { key } = effect;
+      if (environment.effectOf(result).kind !== 'read') continue;
+      const key = environment.callKey(result);
       lookups += 1;
       if (!result.isError && newest.get(key) === result.output) hits += 1;
       if (result.isError) newest.delete(key);

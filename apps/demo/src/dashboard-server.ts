@@ -5,12 +5,15 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import type { Point } from './point-history.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface DashboardOptions {
   /** First port to try; the following ones are tried when it is taken. 0: any free one. */
   readonly port: number;
   snapshot(): Snapshot;
+  /** The course so far, for a page that is opened late. */
+  points(): readonly Point[];
   metrics(accept: string | undefined): Promise<{ contentType: string; body: Uint8Array }>;
   /** Between two snapshots. Default 250. */
   readonly intervalMs?: number;
@@ -45,7 +48,7 @@ const files: Readonly<Record<string, { readonly url: URL; readonly type: string 
 };
 
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
-  const { snapshot, metrics, intervalMs = 250 } = options;
+  const { snapshot, points, metrics, intervalMs = 250 } = options;
   const watchers = new Set<ServerResponse>();
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
@@ -53,7 +56,14 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       response.end(error instanceof Error ? error.message : String(error));
     });
   });
-  const frame = (): string => `data: ${JSON.stringify(snapshot())}\n\n`;
+  let sent: Point | undefined;
+  const frame = (): string => {
+    const latest = points().at(-1);
+    const fresh = latest === sent ? undefined : latest;
+    sent = latest;
+    return `data: ${JSON.stringify({ snapshot: snapshot(), point: fresh })}\n\n`;
+  };
+  const course = (): string => `event: course\ndata: ${JSON.stringify(points())}\n\n`;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
@@ -85,7 +95,8 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(frame());
+    response.write(course());
+    response.write(`data: ${JSON.stringify({ snapshot: snapshot() })}\n\n`);
     watchers.add(response);
     response.on('close', () => watchers.delete(response));
   }

@@ -44,6 +44,8 @@ export interface Recording {
   readonly files: readonly string[];
   readonly events: readonly ReplayEvent[];
   readonly rawBytes: number;
+  /** Its environment goes back to the start between runs. */
+  readonly resets: boolean;
 }
 
 interface RecordedFile {
@@ -78,7 +80,8 @@ export async function loadRecordings(folder: string): Promise<Recording[]> {
   }
   for (const [agent, { source, files, events }] of grouped) {
     const rawBytes = events.reduce((sum, event) => sum + Buffer.byteLength(event.raw), 0);
-    recordings.push({ agent, source, files, events, rawBytes });
+    const resets = events.some((event) => event.resetsEnvironment === true);
+    recordings.push({ agent, source, files, events, rawBytes, resets });
   }
   if (recordings.length === 0) throw new Error(`no recordings in ${folder}`);
   return recordings;

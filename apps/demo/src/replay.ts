@@ -144,10 +144,10 @@ export class Replay {
     return `replay:${agent}`;
   }
 
-  async #runAgent({ agent, source, events }: Recording): Promise<void> {
+  async #runAgent({ agent, source, events, resets }: Recording): Promise<void> {
     const { eventsPerSecond, signal } = this.#options;
     const startedAtMs = Date.now();
-    const environment = new ToolEnvironment(agent);
+    const environment = new ToolEnvironment(agent, resets);
     for (const [index, event] of events.entries()) {
       if (signal?.aborted === true) break;
       await this.#replayEvent(agent, event, environment);

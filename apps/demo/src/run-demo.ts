@@ -6,6 +6,7 @@ import path from 'node:path';
 import { PerformanceSystem, formatBytes, formatQuantity, formatTable } from '@perf/system';
 import type { DemoOptions } from './command-line.ts';
 import { startDashboard } from './dashboard-server.ts';
+import { PointHistory } from './point-history.ts';
 import { Progress } from './progress.ts';
 import { loadRecordings } from './recording.ts';
 import { judgeReplay } from './replay-kpis.ts';
@@ -37,7 +38,8 @@ export async function runDemo(
   }
 }
 
-const PROGRESS_MS = 100;
+/** Between two points of the charts, and two looks at the progress. */
+const TICK_MS = 50;
 
 class DemoSession {
   readonly #system: PerformanceSystem;
@@ -45,6 +47,7 @@ class DemoSession {
   readonly #say: NodeJS.WriteStream;
   readonly #signal: AbortSignal;
   #replay: Replay;
+  readonly #history = new PointHistory();
   #phase: Snapshot['phase'] = 'loading';
   #kpis: readonly ReplayKpi[] = [];
   #peakRssBytes = 0;
@@ -61,7 +64,8 @@ class DemoSession {
     const { serve, json, port } = this.#options;
     await using dashboard = await startDashboard({
       port,
-      snapshot: () => takeSnapshot(this.#system, this.#replay, this.#phase, this.#kpis),
+      snapshot: () => this.#snapshot(),
+      points: () => this.#history.points(),
       metrics: (accept) => this.#system.monitor.metrics(accept),
     });
     const moved = dashboard.moved ? ` (port ${port} is in use)` : '';
@@ -86,7 +90,7 @@ class DemoSession {
     });
     this.#phase = 'replaying';
     const progress = new Progress(this.#say);
-    const timer = setInterval(() => this.#tick(progress), PROGRESS_MS);
+    const timer = setInterval(() => this.#tick(progress), TICK_MS);
     try {
       await this.#replay.run();
       this.#tick(progress);
@@ -108,7 +112,12 @@ class DemoSession {
     }
   }
 
+  #snapshot(): Snapshot {
+    return takeSnapshot(this.#system, this.#replay, this.#phase, this.#kpis);
+  }
+
   #tick(progress: Progress): void {
+    this.#history.add(this.#snapshot());
     this.#peakRssBytes = Math.max(this.#peakRssBytes, process.memoryUsage.rss());
     const { events, totalEvents, bytes, elapsedMs } = this.#replay.counts();
     const rate = elapsedMs > 0 ? Math.round((events / elapsedMs) * 1000) : 0;

@@ -1,6 +1,11 @@
 // What a tool call does to the cache. A read is answered from the cache and tagged with what it read; a write names the tags
 // that it makes old. Where a command's effect is not known it counts as a write of everything in the agent's environment: a
 // lost hit costs time, a stale read is an error.
+//
+// An environment that is reset between runs goes back to what it was at the start. So what a run has written lies over the
+// start as a layer of its own: a read of something written in this run has a key that belongs to the run, every other read
+// has the key it has in every run. A write makes entries of the run's layer old, the reset all of them, and what was read
+// of the start stays true. Without resets there is one layer, and a write makes every entry of what it wrote old.
 import type { ToolResult } from './recording.ts';
 
 export type ToolCall = Pick<ToolResult, 'tool' | 'args'>;
@@ -42,28 +47,51 @@ const sweReaders = new Set([
 /** The files, or the records, that one agent's tools act on. */
 export class ToolEnvironment {
   readonly #agent: string;
-  /** Tags written since the last reset. */
+  readonly #isReset: boolean;
+  #run = 0;
+  /** What this run has written, as tags of the start. */
   readonly #written = new Set<string>();
-  /** Users whose records were asked for since the last reset: a write may move the balance of any of them. */
+  /** Users whose records were asked for in this run: a write may move the balance of any of them. */
   readonly #users = new Set<string>();
 
-  constructor(agent: string) {
+  /** @param isReset whether the environment goes back to its start between runs. */
+  constructor(agent: string, isReset: boolean) {
     this.#agent = agent;
+    this.#isReset = isReset;
   }
 
   /** What the call does to the cache; a write is remembered until the next reset. */
   effectOf(call: ToolCall): CacheEffect {
     const effect = this.#effectOf(call);
-    if (effect.kind === 'write') for (const tag of effect.tags) this.#written.add(tag);
-    return effect;
+    if (!this.#isReset || effect.kind === 'neither') return effect;
+    if (effect.kind === 'write') {
+      for (const tag of effect.tags) this.#written.add(tag);
+      return { kind: 'write', tags: effect.tags.map((tag) => this.#inRun(tag)) };
+    }
+    if (!effect.tags.some((tag) => this.#written.has(tag))) return effect;
+    return {
+      kind: 'read',
+      key: this.#inRun(effect.key),
+      tags: [this.#inRun(''), ...effect.tags.map((t) => this.#inRun(t))],
+    };
   }
 
-  /** Ends the run. Returns the tags of what was written: what was read of it afterwards is undone with it. */
+  /** Ends the run. Returns the tags of what belonged to it alone. */
   reset(): string[] {
-    const tags = [...this.#written];
+    const tags = [this.#inRun('')];
     this.#written.clear();
     this.#users.clear();
+    this.#run += 1;
     return tags;
+  }
+
+  /** The key of a call at the start: what the same call has in common through all runs. */
+  callKey(call: ToolCall): string {
+    return pureTools.has(call.tool) ? keyOf(call) : `${this.#agent}:${keyOf(call)}`;
+  }
+
+  #inRun(name: string): string {
+    return `${this.#agent}#${this.#run}:${name}`;
   }
 
   #effectOf(call: ToolCall): CacheEffect {
@@ -77,7 +105,7 @@ export class ToolEnvironment {
     if (fileWriters.has(tool) && path !== undefined) {
       return { kind: 'write', tags: [this.#tag('file', path), this.#tag('tree')] };
     }
-    if (pureTools.has(tool)) return { kind: 'read', key: keyOf(call), tags: [] };
+    if (pureTools.has(tool)) return { kind: 'read', key: this.callKey(call), tags: [] };
     if (recordReaders.test(tool)) {
       const user = args['user_id'];
       if (typeof user === 'string') this.#users.add(user);
@@ -93,7 +121,7 @@ export class ToolEnvironment {
   }
 
   #read(call: ToolCall, tags: readonly string[]): CacheEffect {
-    return { kind: 'read', key: `${this.#agent}:${keyOf(call)}`, tags: [this.#tag('everything'), ...tags] };
+    return { kind: 'read', key: this.callKey(call), tags: [this.#tag('everything'), ...tags] };
   }
 
   /** A record tool touches every record whose id is among its arguments. */
