@@ -18,6 +18,9 @@ export interface ForkRequest {
 }
 
 export function runFork(request: ForkRequest): Promise<ForkReport> {
+  if (request.signal?.aborted === true) {
+    return Promise.resolve({ kind: 'failure', message: 'the fork was interrupted', detail: '' });
+  }
   return new Promise((resolve) => {
     const child = spawn(
       process.execPath,
@@ -39,8 +42,8 @@ export function runFork(request: ForkRequest): Promise<ForkReport> {
       stoppedBecause = why;
       child.kill('SIGKILL');
     };
-    const timer = setTimeout(() => stop(`stopped after ${request.timeoutMs} ms`), request.timeoutMs);
-    const onAbort = (): void => stop('interrupted');
+    const timer = setTimeout(() => stop(`was stopped after ${request.timeoutMs} ms`), request.timeoutMs);
+    const onAbort = (): void => stop('was interrupted');
     request.signal?.addEventListener('abort', onAbort, { once: true });
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);

@@ -71,6 +71,8 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
   const forks = forksOf(found, run.options);
   const reports: ForkReport[] = [];
   for (let fork = 0; fork < forks; fork += 1) {
+    const elapsedMs = performance.now() - started;
+    if (fork > 0 && elapsedMs * (1 + 1 / fork) > run.options.caseBudgetMs) break;
     const report = await runInScratch(folder, (scratchDir) => ({
       file,
       name: definition.name,
@@ -87,6 +89,7 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
   const caseRun: CaseRun = {
     file: path.basename(file),
     reports,
+    forksPlanned: forks,
     durationMs: Math.round(performance.now() - started),
   };
   return definition.kind === 'ratio'
