@@ -1,4 +1,17 @@
 export { openDatabase } from './open-database.ts';
 export type { Database, OpenOptions } from './open-database.ts';
-export { SqliteError } from './errors.ts';
+export type { Durability } from './durability.ts';
+export { migrate } from './migrations.ts';
+export type { Migration } from './migrations.ts';
+export { StatementCache } from './statement-cache.ts';
+export type { CachedStatement, RowMode, StatementCacheOptions } from './statement-cache.ts';
+export { SLOW_QUERY_CHANNEL } from './slow-query.ts';
+export type { Clock, SlowQuery } from './slow-query.ts';
+export { explain } from './query-plan.ts';
+export type { Explanation } from './query-plan.ts';
+export { optimize } from './maintenance.ts';
+export type { OptimizeReport } from './maintenance.ts';
+export { ReadPool } from './read-pool.ts';
+export type { QueryOptions, ReadPoolOptions, ReadPoolStats } from './read-pool.ts';
+export { SqliteError, toSqliteError } from './errors.ts';
 export type { SqliteErrorCode } from './errors.ts';
