@@ -118,11 +118,17 @@ function ratioLines(result: RatioCaseResult): string[] {
         ? []
         : [
             `ours is ${formatRatio(ratio.speed.median)} ${intervalText(ratio.speed, formatRatio)}`,
-            ...(ratio.speed.median < 1 ? ['PEER WINS'] : []),
+            ...winText(ratio.speed),
           ];
     lines.push(`         ${name.padEnd(26)} ${[time, ...speed, ...goalText].join('  ')}`);
   }
   return lines;
+}
+
+/** A peer that is faster by the median; by the whole interval, it wins for sure. */
+function winText({ median, high }: Estimate): string[] {
+  if (median >= 1) return [];
+  return [high < 1 ? 'PEER WINS' : 'peer ahead, may be a tie'];
 }
 
 function measureLines(result: MeasureCaseResult): string[] {

@@ -236,6 +236,8 @@ describe('the aggregate', () => {
     const tie = ratioCaseResult(race(), run(forks([10, 9, 10], [10, 9, 10], [10, 11, 10])));
     expect(peerWins(clear)).toMatchObject([{ versus: 'third', isClear: true }]);
     expect(peerWins(tie)).toMatchObject([{ versus: 'theirs', isClear: false }]);
+    expect(caseLines(clear).join('\n')).toContain('PEER WINS');
+    expect(caseLines(tie).join('\n')).toContain('peer ahead, may be a tie');
     const result = aggregateOf(clear, tie);
     expect(result.peerWins).toEqual([
       { package: '@perf/x', case: 'a-race', what: 'ours is 0.500x third' },
