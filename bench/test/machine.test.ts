@@ -9,6 +9,9 @@ test('busy is the share of CPU time that was not idle between two looks', () => 
   expect(busyBetween({ idle: 100, total: 200 }, { idle: 150, total: 300 })).toBe(0.5);
   expect(busyBetween({ idle: 100, total: 200 }, { idle: 200, total: 300 })).toBe(0);
   expect(busyBetween({ idle: 100, total: 200 }, { idle: 100, total: 200 })).toBe(0);
+  // What the fork itself used does not count as others.
+  expect(busyBetween({ idle: 100, total: 200 }, { idle: 150, total: 300 }, 30)).toBeCloseTo(0.2, 12);
+  expect(busyBetween({ idle: 100, total: 200 }, { idle: 150, total: 300 }, 60)).toBe(0);
   // Counters of virtual machines sometimes run backwards a little.
   expect(busyBetween({ idle: 100, total: 200 }, { idle: 205, total: 300 })).toBe(0);
 });

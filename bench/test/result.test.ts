@@ -58,7 +58,7 @@ function forks(...times: readonly (readonly [ours: number, theirs: number, third
 const six = forks([10, 20, 5], [10, 21, 5], [10, 22, 5], [10, 18, 5], [10, 19, 5], [10, 20, 5]);
 
 function run(reports: readonly ForkReport[]): Parameters<typeof ratioCaseResult>[1] {
-  return { file: 'a.bench.ts', reports, forksPlanned: 6, durationMs: 12 };
+  return { file: 'a.bench.ts', reports, forksPlanned: 6, othersCpuFraction: 0.01, durationMs: 12 };
 }
 
 describe('ratioCaseResult', () => {
@@ -170,9 +170,11 @@ describe('measureCaseResult', () => {
     }
   });
 
-  test('a case cut short by its time says how many forks it had', () => {
+  test('a case cut short by its time says how many forks it had, and a busy machine what others took', () => {
     const lines = caseLines(measureCaseResult(definition, run(reports(100, 100))));
     expect(lines.at(-1)).toContain('only 2 of 6 forks: the case ran out of time');
+    const busy = measureCaseResult(definition, { ...run(reports(1)), othersCpuFraction: 0.4 });
+    expect(caseLines(busy).at(-1)).toContain('busy: others used 40 % of the CPUs meanwhile');
   });
 });
 
@@ -234,6 +236,8 @@ describe('the aggregate', () => {
     const tie = ratioCaseResult(race(), run(forks([10, 9, 10], [10, 9, 10], [10, 11, 10])));
     expect(peerWins(clear)).toMatchObject([{ versus: 'third', isClear: true }]);
     expect(peerWins(tie)).toMatchObject([{ versus: 'theirs', isClear: false }]);
+    expect(caseLines(clear).join('\n')).toContain('PEER WINS');
+    expect(caseLines(tie).join('\n')).toContain('peer ahead, may be a tie');
     const result = aggregateOf(clear, tie);
     expect(result.peerWins).toEqual([
       { package: '@perf/x', case: 'a-race', what: 'ours is 0.500x third' },
