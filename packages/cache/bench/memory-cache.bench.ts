@@ -11,7 +11,7 @@ interface Store {
 interface Reads {
   readonly entries: number;
   readonly keys: readonly string[];
-  readonly order: Uint32Array;
+  readonly reads: readonly string[];
   readonly expected: number;
 }
 
@@ -20,20 +20,20 @@ const READS = 1_000_000;
 /** Keys as agents have them; reads favour some (the square of a uniform number) and all hit. */
 function makeReads(entries: number, context: CaseContext): Reads {
   const keys = Array.from({ length: entries }, (_, i) => `session:${i % 997}:tool:${i}`);
-  const order = new Uint32Array(READS);
+  const reads: string[] = [];
   let expected = 0;
-  for (let i = 0; i < READS; i++) {
+  while (reads.length < READS) {
     const at = Math.floor(entries * context.random() ** 2);
-    order[i] = at;
+    reads.push(keys.at(at) ?? '');
     expected += at;
   }
-  return { entries, keys, order, expected };
+  return { entries, keys, reads, expected };
 }
 
 /** The loop that all contenders share. */
-function readAll(store: Store, { keys, order }: Reads): number {
+function readAll(store: Store, { reads }: Reads): number {
   let sum = 0;
-  for (let i = 0; i < order.length; i++) sum += store.get(keys[order[i]!]!)?.n ?? 0;
+  for (const key of reads) sum += store.get(key)?.n ?? 0;
   return sum;
 }
 
@@ -48,7 +48,12 @@ type MnemonistClass = new (capacity: number) => Store;
 function readers(): readonly Contender<Reads, Store, number>[] {
   const run = (store: Store, input: Reads): number => readAll(store, input);
   return [
-    { name: 'MemoryCache adaptive', ours: true, prepare: (input) => fill(new MemoryCache({ maxEntries: input.entries }), input), run },
+    {
+      name: 'MemoryCache adaptive',
+      ours: true,
+      prepare: (input) => fill(new MemoryCache({ maxEntries: input.entries }), input),
+      run,
+    },
     { name: 'Map', prepare: (input) => fill(new Map(), input), run },
     {
       name: 'lru-cache',
@@ -115,7 +120,12 @@ function evicting(name: string, about: string, run: (store: Store, input: Writes
     setup: () => ({ entries: 100_000, keys: Array.from({ length: WRITES }, (_, i) => `user:${i}:profile`) }),
     operations: () => WRITES,
     contenders: [
-      { name: 'MemoryCache adaptive', ours: true, prepare: (input) => new MemoryCache({ maxEntries: input.entries }), run },
+      {
+        name: 'MemoryCache adaptive',
+        ours: true,
+        prepare: (input) => new MemoryCache({ maxEntries: input.entries }),
+        run,
+      },
       {
         name: 'lru-cache',
         peers: ['lru-cache'],
@@ -137,5 +147,9 @@ export const cases: readonly RatioCase[] = [
   hitPath(10_000, '10k'),
   hitPath(200_000, '200k'),
   evicting('evicting-set', 'Sets of 500,000 new string keys into 100,000 entries.', writeAll),
-  evicting('evicting-miss', 'A miss and then a set for each of 500,000 new string keys, 100,000 entries.', readThrough),
+  evicting(
+    'evicting-miss',
+    'A miss and then a set for each of 500,000 new string keys, 100,000 entries.',
+    readThrough,
+  ),
 ];

@@ -48,7 +48,10 @@ function readRequests(context: CaseContext): readonly Request[] {
 function budgetError(context: CaseContext, gc: () => void, make: (bytes: number) => unknown): number {
   const requests = readRequests(context);
   const before = usedBytes(gc);
-  const cache = new MemoryCache<string, unknown>({ maxBytes: 64 * 1024 * 1024, random: () => context.random() });
+  const cache = new MemoryCache<string, unknown>({
+    maxBytes: 64 * 1024 * 1024,
+    random: () => context.random(),
+  });
   for (const { id, bytes } of requests) {
     // A key of its own, not a slice of the trace's text.
     const key = Buffer.from(`object/${id}`, 'latin1').toString('latin1');
@@ -66,7 +69,9 @@ export const cases: readonly MeasureCase[] = [
     forks: 1,
     measure: async (context) => {
       const gc = collector();
-      const { LRUCache } = await context.peer<{ LRUCache: new (options: { max: number }) => Fillable }>('lru-cache');
+      const { LRUCache } = await context.peer<{ LRUCache: new (options: { max: number }) => Fillable }>(
+        'lru-cache',
+      );
       const ours = bytesPerEntry(() => new MemoryCache({ maxEntries: ENTRIES }), gc);
       const map = bytesPerEntry(() => new Map<number, number>(), gc);
       const lru = bytesPerEntry(() => new LRUCache({ max: ENTRIES }), gc);
@@ -85,8 +90,18 @@ export const cases: readonly MeasureCase[] = [
       const gc = collector();
       const target = { atMost: 5 };
       return [
-        { name: 'strings', value: budgetError(context, gc, (bytes) => Buffer.alloc(bytes, 'x').toString('latin1')), unit: '% off', target },
-        { name: 'buffers', value: budgetError(context, gc, (bytes) => new Uint8Array(bytes)), unit: '% off', target },
+        {
+          name: 'strings',
+          value: budgetError(context, gc, (bytes) => Buffer.alloc(bytes, 'x').toString('latin1')),
+          unit: '% off',
+          target,
+        },
+        {
+          name: 'buffers',
+          value: budgetError(context, gc, (bytes) => new Uint8Array(bytes)),
+          unit: '% off',
+          target,
+        },
       ];
     },
   }),

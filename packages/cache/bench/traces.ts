@@ -6,7 +6,9 @@ export interface Baseline {
   readonly trace: string;
   readonly accesses: number;
   readonly capacity: number;
-  readonly hits: Readonly<Record<'lru' | 'sieve' | 's3fifo' | 'arc' | 'wtinylfu1' | 'wtinylfu20' | 'opt', number>>;
+  readonly hits: Readonly<
+    Record<'lru' | 'sieve' | 's3fifo' | 'arc' | 'wtinylfu1' | 'wtinylfu20' | 'opt', number>
+  >;
 }
 
 export function readBaselines(context: CaseContext): readonly Baseline[] {
