@@ -6,6 +6,7 @@ import path from 'node:path';
 import { parseBenchArguments, type BenchArguments } from './arguments.ts';
 import { findCases, type FoundCase } from './case-file.ts';
 import { BenchError } from './errors.ts';
+import type { BenchEvent } from './event.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { expectedTimeMs } from './expected-time.ts';
 import { describePeers, ensurePeers } from './peers.ts';
@@ -68,9 +69,8 @@ function list(args: BenchArguments, packageDir: string, cases: readonly FoundCas
       file: path.basename(found.file),
       forks: forksOf(found, args.run),
     }));
-    console.log(
-      JSON.stringify({ event: 'list', package: packageName(packageDir), cases: listed, expectedMs }),
-    );
+    const event: BenchEvent = { event: 'list', package: packageName(packageDir), cases: listed, expectedMs };
+    console.log(JSON.stringify(event));
     return 0;
   }
   for (const { definition, file } of cases) {
@@ -89,17 +89,17 @@ async function run(args: BenchArguments, packageDir: string, cases: readonly Fou
   const say = (line: string): void => {
     if (!args.events) console.log(line);
   };
-  const tell = (event: Record<string, unknown>): void => {
-    if (args.events) console.log(JSON.stringify({ ...event, package: name }));
+  const tell = (event: BenchEvent): void => {
+    if (args.events) console.log(JSON.stringify(event));
   };
   const resultFile = path.join(resultsFolder(packageDir), 'bench.json');
   if (cases.length === 0) {
     say(`${name}: ${noCases(args)}`);
-    tell({ event: 'none' });
+    tell({ event: 'none', package: name });
     return 0;
   }
   if (!args.noInstall && needsPeers(cases)) {
-    const status = await ensurePeers(say, controller.signal);
+    const status = await ensurePeers(say, { signal: controller.signal });
     for (const line of describePeers(status)) say(line);
   }
   const expectedMs = expectedTimeMs(cases, args.run, readPreviousResult(resultFile));
@@ -115,14 +115,14 @@ async function run(args: BenchArguments, packageDir: string, cases: readonly Fou
     signal: controller.signal,
     progress: {
       forkDone: (found, fork, forks) => {
-        tell({ event: 'fork', case: found.definition.name, fork, forks });
+        tell({ event: 'fork', package: name, case: found.definition.name, fork, forks });
         if (process.stderr.isTTY && !args.events) {
           process.stderr.write(`\r\u001B[2K${found.definition.name}: fork ${fork}/${forks}`);
         }
       },
       caseDone: (done) => {
         if (process.stderr.isTTY && !args.events) process.stderr.write('\r\u001B[2K');
-        tell({ event: 'case', case: done.name, verdict: done.verdict });
+        tell({ event: 'case', package: name, case: done.name, verdict: done.verdict });
         for (const line of caseLines(done)) say(line);
       },
     },

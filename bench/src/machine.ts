@@ -58,7 +58,7 @@ export function machineWarnings(
   facts: Pick<MachineFacts, 'busyFraction' | 'loadAverage' | 'scratchFileSystem' | 'usableCpuCount'>,
 ): string[] {
   const warnings: string[] = [];
-  if (facts.busyFraction > BUSY_LIMIT) {
+  if (isBusy(facts.busyFraction)) {
     const percent = Math.round(facts.busyFraction * 100);
     const load = (facts.loadAverage[0] ?? 0).toFixed(2);
     warnings.push(`the machine is busy: others use ${percent} % of its CPUs (load average ${load})`);
@@ -72,13 +72,20 @@ export function machineWarnings(
   return warnings;
 }
 
-export function busyBetween(before: CpuTimes, after: CpuTimes): number {
+/** The share of all CPUs, 0 to 1, that was used between two looks by others than who used `ownCpuMs` meanwhile. */
+export function busyBetween(before: CpuTimes, after: CpuTimes, ownCpuMs = 0): number {
   const total = after.total - before.total;
   if (total <= 0) return 0;
-  return Math.min(1, Math.max(0, 1 - (after.idle - before.idle) / total));
+  const used = total - (after.idle - before.idle);
+  return Math.min(1, Math.max(0, (used - ownCpuMs) / total));
 }
 
-function cpuTimes(): CpuTimes {
+/** Whether others took enough of the CPUs to be seen in the numbers. */
+export function isBusy(busyFraction: number): boolean {
+  return busyFraction > BUSY_LIMIT;
+}
+
+export function cpuTimes(): CpuTimes {
   let idle = 0;
   let total = 0;
   for (const { times } of cpus()) {

@@ -4,7 +4,8 @@ import path from 'node:path';
 
 import { BenchError } from './errors.ts';
 import { schemaProblems, type JsonSchema } from './json-schema.ts';
-import type { PackageResult } from './result.ts';
+import type { AggregateResult } from './aggregate.ts';
+import { RESULT_SCHEMA, type PackageResult } from './result.ts';
 
 const schema = JSON.parse(
   readFileSync(path.join(import.meta.dirname, '../result.schema.json'), 'utf8'),
@@ -12,9 +13,12 @@ const schema = JSON.parse(
 
 /** @throws {BenchError} ERR_PERF_BENCH_SCHEMA when the result does not follow the schema. */
 export function writeResult(file: string, result: PackageResult): void {
-  requireSchema(result, file);
-  mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
+  writeChecked(file, result);
+}
+
+/** @throws {BenchError} ERR_PERF_BENCH_SCHEMA when the result does not follow the schema. */
+export function writeAggregate(file: string, result: AggregateResult): void {
+  writeChecked(file, result);
 }
 
 /**
@@ -30,7 +34,11 @@ export function readResult(file: string): PackageResult | undefined {
     throw new BenchError('ERR_PERF_BENCH_SCHEMA', `${file} is not JSON`, { cause: error });
   }
   requireSchema(parsed, file);
-  return parsed as PackageResult;
+  const result = parsed as PackageResult | AggregateResult;
+  if (result.schema !== RESULT_SCHEMA) {
+    throw new BenchError('ERR_PERF_BENCH_SCHEMA', `${file} is an aggregate, not the result of a package`);
+  }
+  return result;
 }
 
 /** The last run's result, for estimates only: a file of another version is as good as none. */
@@ -49,4 +57,10 @@ function requireSchema(value: unknown, file: string): void {
     const shown = problems.slice(0, 5).join('; ');
     throw new BenchError('ERR_PERF_BENCH_SCHEMA', `${file} does not follow result.schema.json: ${shown}`);
   }
+}
+
+function writeChecked(file: string, result: PackageResult | AggregateResult): void {
+  requireSchema(result, file);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
 }

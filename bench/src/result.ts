@@ -52,6 +52,10 @@ interface CaseFacts {
   readonly reason?: string;
   readonly durationMs: number;
   readonly forks: number;
+  /** More than `forks` when the case ran out of time, or when a fork said that the others need not run. */
+  readonly forksPlanned: number;
+  /** Share of all CPUs that others used while the forks ran, 0 to 1; median over forks. */
+  readonly othersCpuFraction: number;
 }
 
 export interface RatioCaseResult extends CaseFacts {
@@ -85,8 +89,12 @@ export interface RunOptions {
   readonly rounds: number;
   readonly sampleMs: number;
   readonly warmupMs: number;
+  /** Wall time of the rounds of one fork. */
   readonly budgetMs: number;
+  /** A fork is stopped after this. */
   readonly timeoutMs: number;
+  /** No fork of a case starts when it would most likely end after this. */
+  readonly caseBudgetMs: number;
   /** Few and short samples: shows that the cases work, not how fast they are. */
   readonly quick: boolean;
   readonly filter?: string;
@@ -107,6 +115,8 @@ export interface PackageResult {
 export interface CaseRun {
   readonly file: string;
   readonly reports: readonly ForkReport[];
+  readonly forksPlanned: number;
+  readonly othersCpuFraction: number;
   readonly durationMs: number;
 }
 
@@ -201,7 +211,8 @@ export function estimateOf(perFork: readonly number[]): Estimate {
 
 function caseFacts(definition: RatioCase | MeasureCase, run: CaseRun): Omit<CaseFacts, 'verdict'> {
   const { name, about } = definition;
-  return { name, file: run.file, about, durationMs: run.durationMs, forks: run.reports.length };
+  const { file, durationMs, forksPlanned, othersCpuFraction, reports } = run;
+  return { name, file, about, durationMs, forks: reports.length, forksPlanned, othersCpuFraction };
 }
 
 function stopOf(reports: readonly ForkReport[]): { verdict: 'fail' | 'skip'; reason: string } | undefined {

@@ -82,7 +82,7 @@ describe('an honest package', () => {
     ]) {
       const { code, out } = bench('honest', ...args);
       expect(code).toBe(0);
-      expect(out).toContain('1 cases: 1 pass');
+      expect(out).toContain('1 case: 1 pass');
     }
     expect(bench('honest', '--list', '--filter', 'sum.bench').out).toContain('2 cases, about');
   });
@@ -213,6 +213,6 @@ test('the forks see dist and plain Node, whatever conditions this process has', 
     encoding: 'utf8',
     env: { ...process.env, NODE_OPTIONS: '--conditions=@perf/source --no-warnings' },
   });
-  expect(run.stdout).toContain('1 cases: 1 pass');
+  expect(run.stdout).toContain('1 case: 1 pass');
   expect(readFileSync(path.join(folder, 'environment/.results/bench.json'), 'utf8')).toContain('"median": 0');
 });
