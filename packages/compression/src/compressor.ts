@@ -82,7 +82,8 @@ interface Plan {
   readonly body: Body;
   readonly goal: Goal;
   readonly facts: BodyFacts;
-  readonly reference: (GivenReference & { readonly crc: number; readonly bodyCrc: number }) | undefined;
+  /** What the codec reads, and how the frame names it. */
+  readonly reference: { readonly bytes: Uint8Array; readonly named: Reference } | undefined;
 }
 
 interface Attempt {
@@ -261,7 +262,7 @@ export class Compressor implements Disposable {
       zstdTakesReference: this.#zstdTakesReference,
     };
     const reference =
-      given === undefined ? undefined : { ...given, crc: crc32(given.bytes), bodyCrc: crc32(body.bytes) };
+      given === undefined ? undefined : { bytes: given.bytes, named: namedReference(given, body.bytes) };
     return { body, goal, facts, reference };
   }
 
@@ -302,7 +303,8 @@ export class Compressor implements Disposable {
           : 'ERR_PERF_COMPRESSION_DICTIONARY_MISMATCH';
       throw new CompressionError(code, `the frame needs ${what}, which was not given`);
     }
-    if (bytes.length !== wanted.sizeBytes || crc32(bytes) !== wanted.crc) {
+    const sizeDiffers = wanted.dictionaryId === undefined && bytes.length !== wanted.sizeBytes;
+    if (sizeDiffers || crc32(bytes) !== wanted.crc) {
       throw new CompressionError(
         'ERR_PERF_COMPRESSION_DICTIONARY_MISMATCH',
         `the frame was made against ${what} of other bytes`,
@@ -334,10 +336,7 @@ function attemptOf(plan: Plan, recipe: Recipe, payload: Uint8Array): Attempt {
     codec: recipe.codec,
     bodySize: body.bytes.length,
     payload,
-    reference:
-      reference === undefined || recipe === RAW
-        ? undefined
-        : { ...reference, sizeBytes: reference.bytes.length },
+    reference: recipe === RAW ? undefined : reference?.named,
   });
   return { recipe, frame };
 }
@@ -364,10 +363,16 @@ function reasonFor(recipe: Recipe, chosen: boolean, allowed: readonly Recipe[], 
 }
 
 function verified(bytes: Uint8Array, frame: Frame): Uint8Array {
-  if (frame.reference !== undefined && crc32(bytes) !== frame.reference.bodyCrc) {
-    throw corrupt('the body does not match its checksum');
-  }
+  const { reference } = frame;
+  if (reference === undefined || reference.dictionaryId !== undefined) return bytes;
+  if (crc32(bytes) !== reference.bodyCrc) throw corrupt('the body does not match its checksum');
   return bytes;
+}
+
+function namedReference({ dictionaryId, bytes }: GivenReference, body: Uint8Array): Reference {
+  const crc = crc32(bytes);
+  if (dictionaryId !== undefined) return { dictionaryId, crc };
+  return { dictionaryId, sizeBytes: bytes.length, crc, bodyCrc: crc32(body) };
 }
 
 function givenReference(options: DecompressOptions): GivenReference | undefined {

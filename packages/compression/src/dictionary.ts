@@ -26,7 +26,10 @@ export function checkedDictionary(dictionary: Dictionary, option: string): Dicti
   return { id, bytes };
 }
 
-/** Names bytes by their content, so that two trainings that end in the same dictionary share its name. */
+/**
+ * Names bytes by 48 bits of their SHA-256, so that two trainings that end in the same dictionary share its name. Short,
+ * because every frame carries it.
+ */
 export function dictionaryOf(bytes: Uint8Array): Dictionary {
-  return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 16), bytes };
+  return { id: createHash('sha256').update(bytes).digest('base64url').slice(0, 8), bytes };
 }

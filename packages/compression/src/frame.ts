@@ -6,16 +6,17 @@
 //   bodySize   varint   bytes of the body before the codec
 //   payload    varint   bytes of the payload
 //   reference  none: nothing
-//              dictionary: u8 length and UTF-8 of its id, then fingerprint
-//              base: fingerprint
-//              a fingerprint is varint length + u32 CRC-32 of the dictionary or base, then u32 CRC-32 of the body
+//              dictionary: u8 length and UTF-8 of its id, u32 CRC-32 of its bytes
+//              base: varint length and u32 CRC-32 of its bytes, u32 CRC-32 of the body
 //   payload
 //   checksum   u32 CRC-32 of everything before it
 //
 // Invariants: the checksum is verified before any codec sees the payload, so a damaged frame never reaches a
 // decompressor. CRC-32 finds every error burst of up to 32 bits (Koopman and Chakravarty, DSN 2004), so every single
 // flipped bit is found; other damage passes with probability 2^-32. A proper prefix of a frame is always TRUNCATED.
-// The body CRC exists only with a reference: without one, decoding a verified payload has one outcome.
+// Without a reference, decoding a verified payload has one outcome, so the body needs no checksum of its own. Against a
+// wrong reference it decodes to something else: a dictionary is told by its id and CRC, and is short because messages
+// are; a base has no id, so its length and the body's CRC are kept too.
 import { crc32 } from 'node:zlib';
 import { ByteReader, ByteWriter } from './byte-sequence.ts';
 import { corrupt, truncated, unsupported } from './errors.ts';
@@ -41,14 +42,16 @@ export const CODEC = { raw: 0, zstd: 1, deflate: 2, brotli: 3 } as const;
 
 const REFERENCE = { none: 0, dictionary: 1, base: 2 } as const;
 
-/** Identifies the bytes that a payload was compressed against, and the body that must come out. */
-export interface Reference {
-  /** `undefined`: the reference is a base, which has no name. */
-  readonly dictionaryId: string | undefined;
-  readonly sizeBytes: number;
-  readonly crc: number;
-  readonly bodyCrc: number;
-}
+/** Identifies the bytes that a payload was compressed against. */
+export type Reference =
+  | { readonly dictionaryId: string; readonly crc: number }
+  | {
+      readonly dictionaryId: undefined;
+      readonly crc: number;
+      readonly sizeBytes: number;
+      /** Of the body that must come out. */
+      readonly bodyCrc: number;
+    };
 
 export interface Frame {
   readonly body: number;
@@ -76,9 +79,10 @@ export function writeFrame(frame: Frame): Uint8Array<ArrayBuffer> {
     .varint(frame.payload.length);
   if (reference?.dictionaryId !== undefined) {
     const id = Buffer.from(reference.dictionaryId);
-    header.u8(id.length).bytes(id);
+    header.u8(id.length).bytes(id).u32(reference.crc);
+  } else if (reference !== undefined) {
+    header.varint(reference.sizeBytes).u32(reference.crc).u32(reference.bodyCrc);
   }
-  if (reference !== undefined) header.varint(reference.sizeBytes).u32(reference.crc).u32(reference.bodyCrc);
   const head = header.finish();
   const bytes = new Uint8Array(head.length + frame.payload.length + CHECKSUM_BYTES);
   bytes.set(head);
@@ -129,8 +133,9 @@ export function readFramePrefix(
 
 function readReference(reader: ByteReader, code: number): Reference | undefined {
   if (code === REFERENCE.none) return undefined;
-  if (code !== REFERENCE.dictionary && code !== REFERENCE.base) throw corrupt('unknown kind of reference');
-  const dictionaryId =
-    code === REFERENCE.dictionary ? Buffer.from(reader.bytes(reader.u8())).toString() : undefined;
-  return { dictionaryId, sizeBytes: reader.varint(), crc: reader.u32(), bodyCrc: reader.u32() };
+  if (code === REFERENCE.dictionary) {
+    return { dictionaryId: Buffer.from(reader.bytes(reader.u8())).toString(), crc: reader.u32() };
+  }
+  if (code !== REFERENCE.base) throw corrupt('unknown kind of reference');
+  return { dictionaryId: undefined, sizeBytes: reader.varint(), crc: reader.u32(), bodyCrc: reader.u32() };
 }

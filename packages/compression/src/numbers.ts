@@ -6,11 +6,13 @@
 //   decimals u8      for the decimal forms: value = integer / 10^decimals
 //   width    u8      bytes a value takes in the planes
 //   count    varint  number of values
+//   patches  varint  number of values that the form cannot say, such as -0 among decimals
 //   planes   width * count bytes, lowest byte first
+//   patches * (u32 index, u32 low and u32 high word of the double)
 //
-// The decimal forms follow the observation of ALP (Afroozeh, Kuffo and Boncz, SIGMOD 2024): most stored doubles are
-// short decimals. A form is used only if every value comes back bit for bit; the XOR form is that of Gorilla (Pelkonen
-// et al., VLDB 2015), for the rest. Which form is smallest is measured on a prefix, not guessed.
+// The decimal forms follow ALP (Afroozeh, Kuffo and Boncz, SIGMOD 2024): most stored doubles are short decimals, and the
+// few that are not are patched in. The XOR form is that of Gorilla (Pelkonen et al., VLDB 2015). Every value comes back
+// bit for bit in any form; which form is smallest is measured on a prefix, not guessed.
 import { zstdCompressSync } from 'node:zlib';
 import { ByteReader, ByteWriter } from './byte-sequence.ts';
 import { corrupt, tooLarge } from './errors.ts';
@@ -42,6 +44,9 @@ const MAX_DECIMALS = 14;
 /** Values of the prefix on which the forms compete. */
 const TRIAL_VALUES = 4096;
 const WORD = 2 ** 32;
+/** With more patches than one value in so many, a decimal form is not tried. */
+const VALUES_PER_PATCH = 64;
+const PATCH_BYTES = 12;
 
 interface Planes {
   readonly form: number;
@@ -50,6 +55,8 @@ interface Planes {
   /** Low and high 32 bits of each value. */
   readonly low: Uint32Array;
   readonly high: Uint32Array;
+  /** Indexes of the values to patch. */
+  readonly patched: readonly number[];
 }
 
 export function encodeNumbers(values: NumberArray): Uint8Array {
@@ -58,13 +65,18 @@ export function encodeNumbers(values: NumberArray): Uint8Array {
   const planes = values.length > TRIAL_VALUES ? formsOf(values) : prefix;
   const chosen = planes.find((one) => one.form === wanted?.form) ?? planes[0];
   if (chosen === undefined) throw new TypeError('numbers have no form');
-  const header = new ByteWriter();
-  header.u8(elementOf(values)).u8(chosen.form).u8(chosen.decimals).u8(chosen.width).varint(values.length);
-  const head = header.finish();
-  const body = new Uint8Array(head.length + chosen.width * values.length);
-  body.set(head);
-  layPlanes(chosen, body.subarray(head.length));
-  return body;
+  const writer = new ByteWriter();
+  writer.u8(elementOf(values)).u8(chosen.form).u8(chosen.decimals).u8(chosen.width);
+  writer.varint(values.length).varint(chosen.patched.length);
+  const laid = new Uint8Array(chosen.width * values.length);
+  layPlanes(chosen, laid);
+  writer.bytes(laid);
+  const patch = new DataView(new ArrayBuffer(8));
+  for (const index of chosen.patched) {
+    patch.setFloat64(0, Number(values[index]), true);
+    writer.u32(index).u32(patch.getUint32(0, true)).u32(patch.getUint32(4, true));
+  }
+  return writer.finish();
 }
 
 export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberArray {
@@ -74,6 +86,7 @@ export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberA
   const decimals = reader.u8();
   const width = reader.u8();
   const count = reader.varint();
+  const patches = reader.varint();
   if (element > ELEMENT.list || form > FORM.deltas || decimals > MAX_DECIMALS || width > 8) {
     throw corrupt('the frame holds an unknown number format');
   }
@@ -82,17 +95,39 @@ export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberA
   if (count * elementBytes > maxOutputBytes) {
     throw tooLarge(`${count} numbers take more than maxOutputBytes (${maxOutputBytes})`);
   }
-  if (reader.remaining !== width * count) throw corrupt('the numbers and their count do not match');
-  const planes = gatherPlanes({ form, decimals, width }, reader.bytes(width * count), count);
-  if (element === ELEMENT.float64) return restoreDoubles(planes, new Float64Array(count), false);
+  if (reader.remaining !== width * count + PATCH_BYTES * patches) {
+    throw corrupt('the numbers and their count do not match');
+  }
+  const values = restored(
+    element,
+    gatherPlanes({ form, decimals, width }, reader.bytes(width * count), count),
+  );
+  const patch = new DataView(new ArrayBuffer(8));
+  for (let i = 0; i < patches; i++) {
+    const index = reader.u32();
+    patch.setUint32(0, reader.u32(), true);
+    patch.setUint32(4, reader.u32(), true);
+    if (index >= count || values instanceof BigInt64Array) throw corrupt('a patched number is out of range');
+    values[index] = patch.getFloat64(0, true);
+  }
+  return element === ELEMENT.list ? Array.from(values as Float64Array) : values;
+}
+
+function restored(
+  element: number,
+  planes: Planes,
+): Float64Array | Float32Array | Int32Array | Uint32Array | BigInt64Array {
+  const count = planes.low.length;
   if (element === ELEMENT.float32) {
-    if (form === FORM.bits || form === FORM.xor) return restoreFloat32Bits(planes, new Float32Array(count));
-    return restoreDoubles(planes, new Float32Array(count), false);
+    const isBits = planes.form === FORM.bits || planes.form === FORM.xor;
+    return isBits
+      ? restoreFloat32Bits(planes, new Float32Array(count))
+      : restoreDoubles(planes, new Float32Array(count), false);
   }
   if (element === ELEMENT.int32) return restoreDoubles(planes, new Int32Array(count), true);
   if (element === ELEMENT.uint32) return restoreDoubles(planes, new Uint32Array(count), true);
   if (element === ELEMENT.int64) return restoreInt64(planes, new BigInt64Array(count));
-  return Array.from(restoreDoubles(planes, new Float64Array(count), false));
+  return restoreDoubles(planes, new Float64Array(count), false);
 }
 
 function elementOf(values: NumberArray): number {
@@ -104,29 +139,42 @@ function elementOf(values: NumberArray): number {
   return ELEMENT.list;
 }
 
-/** Every form that gives these values back bit for bit; never empty. */
+/** Every form worth trying; never empty. */
 function formsOf(values: NumberArray): Planes[] {
   if (values instanceof BigInt64Array) return int64Forms(values);
-  if (values instanceof Int32Array || values instanceof Uint32Array)
-    return integerForms(Float64Array.from(values), 0);
+  if (values instanceof Int32Array || values instanceof Uint32Array) {
+    return integerForms(new Float64Array(values), 0, []);
+  }
   const single = values instanceof Float32Array;
-  const doubles = values instanceof Float64Array ? values : Float64Array.from(values);
-  const decimals = commonDecimals(doubles, single);
-  const exact = decimals === undefined ? [] : integerForms(scaled(doubles, decimals), decimals);
-  return [...exact, ...(single ? float32BitForms(values) : doubleBitForms(doubles))];
+  const doubles = values instanceof Float64Array ? values : new Float64Array(values);
+  return [...decimalForms(doubles, single), ...(single ? float32BitForms(values) : doubleBitForms(doubles))];
 }
 
-/** Smallest d such that every value is an integer / 10^d, or `undefined`. */
-function commonDecimals(values: Float64Array, single: boolean): number | undefined {
-  let decimals = 0;
-  for (let i = 0; i < values.length; i++) {
-    while (!isDecimal(values[i] ?? 0, decimals, single)) {
-      // Raising d only for this value is enough: an exact n / 10^d is tried again below with the final d.
-      if (++decimals > MAX_DECIMALS) return undefined;
-    }
+/** The values as integers over the smallest power of ten that says nearly all of them; none when no power does. */
+function decimalForms(values: Float64Array, single: boolean): Planes[] {
+  for (let decimals = 0; decimals <= MAX_DECIMALS; decimals++) {
+    const patched = exceptions(values, decimals, single);
+    if (patched === undefined) continue;
+    const power = 10 ** decimals;
+    const integers = values.map((value) => Math.round(value * power));
+    // A patched value takes the integer before it, which costs nothing among differences.
+    for (const index of patched) integers[index] = integers[index - 1] ?? 0;
+    return integerForms(integers, decimals, patched);
   }
-  for (const value of values) if (!isDecimal(value, decimals, single)) return undefined;
-  return decimals;
+  return [];
+}
+
+function exceptions(values: Float64Array, decimals: number, single: boolean): number[] | undefined {
+  const most = Math.floor(values.length / VALUES_PER_PATCH);
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (isDecimal(value, decimals, single)) continue;
+    // A NaN has 2^53 bit patterns, and a patch would keep only one.
+    if (found.length === most || Number.isNaN(value)) return undefined;
+    found.push(i);
+  }
+  return found;
 }
 
 function isDecimal(value: number, decimals: number, single: boolean): boolean {
@@ -137,12 +185,7 @@ function isDecimal(value: number, decimals: number, single: boolean): boolean {
   return (single ? Math.fround(restored) : restored) === value;
 }
 
-function scaled(values: Float64Array, decimals: number): Float64Array {
-  const power = 10 ** decimals;
-  return values.map((value) => Math.round(value * power));
-}
-
-function integerForms(integers: Float64Array, decimals: number): Planes[] {
+function integerForms(integers: Float64Array, decimals: number, patched: readonly number[]): Planes[] {
   return [FORM.integers, FORM.deltas].map((form) => {
     const low = new Uint32Array(integers.length);
     const high = new Uint32Array(integers.length);
@@ -159,7 +202,7 @@ function integerForms(integers: Float64Array, decimals: number): Planes[] {
     }
     let width = 0;
     while (largest >= 256 ** width) width++;
-    return { form, decimals, width, low, high };
+    return { form, decimals, width, low, high, patched };
   });
 }
 
@@ -188,7 +231,7 @@ function bitForms(words: Uint32Array, count: number, wordsPerValue: 1 | 2): Plan
       low[i] = (words[at] ?? 0) ^ (xor ? (words[before] ?? 0) : 0);
       if (wordsPerValue === 2) high[i] = (words[at + 1] ?? 0) ^ (xor ? (words[before + 1] ?? 0) : 0);
     }
-    return { form, decimals: 0, width: 4 * wordsPerValue, low, high };
+    return { form, decimals: 0, width: 4 * wordsPerValue, low, high, patched: [] };
   });
 }
 
@@ -209,7 +252,7 @@ function int64Forms(values: BigInt64Array): Planes[] {
       low[i] = Number(BigInt.asUintN(32, code));
       high[i] = Number(BigInt.asUintN(32, code >> 32n));
     }
-    return { form, decimals: 0, width: 8, low, high };
+    return { form, decimals: 0, width: 8, low, high, patched: [] };
   });
 }
 
@@ -219,7 +262,7 @@ function smallest(forms: readonly Planes[]): Planes | undefined {
   for (const form of forms) {
     const laid = new Uint8Array(form.width * form.low.length);
     layPlanes(form, laid);
-    const size = zstdCompressSync(laid).length;
+    const size = zstdCompressSync(laid).length + form.patched.length * PATCH_BYTES;
     if (size < bestSize) {
       best = form;
       bestSize = size;
@@ -252,7 +295,7 @@ function gatherPlanes(
     const base = plane * count;
     for (let i = 0; i < count; i++) words[i] = (words[i] ?? 0) | ((source[base + i] ?? 0) << shift);
   }
-  return { ...header, low, high };
+  return { ...header, low, high, patched: [] };
 }
 
 function restoreDoubles<T extends Float64Array | Float32Array | Int32Array | Uint32Array>(

@@ -80,7 +80,7 @@ export function decompressionStream(
       throw tooLarge(`the stream holds more than maxOutputBytes (${maxOutputBytes})`);
     const block = await decodeBlock(bytes);
     crc = crc32(block, crc);
-    controller.enqueue(Uint8Array.from(block));
+    controller.enqueue(new Uint8Array(block));
     return true;
   };
 

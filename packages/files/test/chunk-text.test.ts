@@ -144,7 +144,7 @@ export const double = (n: number) => n * 2;
     ]);
     const rust =
       'use a::b;\n\nfn f() -> i32 {\n    1\n}\n\nstruct S { x: i32 }\n\nimpl S {\n    fn m(&self) {}\n}\n';
-    expect(outline(chunkText(rust, { language: 'rs', maxChars: 40 }))).toEqual([
+    expect(outline(chunkText(rust, { language: 'rs', maxChars: 34 }))).toEqual([
       'import',
       'function f',
       'struct S',

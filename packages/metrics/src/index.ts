@@ -1,6 +1,14 @@
+export { planCapacity } from './capacity-plan.ts';
+export type { CapacityOptions, CapacityPlan, LoadPoint } from './capacity-plan.ts';
 export { MetricsError } from './errors.ts';
 export type { MetricsErrorCode } from './errors.ts';
 export type { CostRow, Execution, TrackerOptions } from './execution-tracker.ts';
+export { exportMonitoring } from './export-monitoring.ts';
+export type { ExportOptions, MonitoringExport } from './export-monitoring.ts';
+export { changePoints } from './gate/change-points.ts';
+export type { ChangePoint, ChangePointOptions } from './gate/change-points.ts';
+export { compare } from './gate/compare.ts';
+export type { CompareOptions, Estimate, ForkSamples, Verdict } from './gate/compare.ts';
 export type { StatsSource } from './instrument.ts';
 export { defaultKpis } from './kpi.ts';
 export type { Kpi, KpiMeasure, KpiReport, KpiResult, Selector } from './kpi.ts';

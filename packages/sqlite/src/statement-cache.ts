@@ -39,6 +39,7 @@ export class StatementCache {
     array: new Map(),
     value: new Map(),
   };
+  #latest: DatabaseConstructor.Statement | undefined;
 
   constructor(db: DatabaseConstructor.Database, { maxStatements = 256 }: StatementCacheOptions = {}) {
     if (!Number.isSafeInteger(maxStatements) || maxStatements < 1) {
@@ -68,18 +69,24 @@ export class StatementCache {
     if (found !== undefined) {
       // Someone is iterating it; the next caller gets one of its own, which is not kept.
       if (found.busy) return this.#prepare(sql, mode) as CachedStatement<Row>;
-      statements.delete(sql);
-      statements.set(sql, found);
+      // The one used last is at the end already, and moving it there is a deletion and an insertion.
+      if (found !== this.#latest) {
+        statements.delete(sql);
+        statements.set(sql, found);
+        this.#latest = found;
+      }
       return found as CachedStatement<Row>;
     }
     const statement = this.#prepare(sql, mode);
     if (this.size >= this.#maxStatements) this.#dropOldest(statements);
     statements.set(sql, statement);
+    this.#latest = statement;
     return statement as CachedStatement<Row>;
   }
 
   clear(): void {
     for (const statements of Object.values(this.#statements)) statements.clear();
+    this.#latest = undefined;
   }
 
   #prepare(sql: string, mode: RowMode): DatabaseConstructor.Statement {

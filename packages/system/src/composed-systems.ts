@@ -1,0 +1,76 @@
+// Ready-made ways to open a system: attached to a coordinator and a logger that exist already, with defaults, for tests.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { SystemOptions } from './configuration.ts';
+import { PerformanceSystem } from './performance-system.ts';
+
+/** What a coordinator of agents tells of each finished operation. */
+export interface CoordinatedOperation {
+  readonly name: string;
+  readonly durationMs: number;
+  readonly ok: boolean;
+  readonly relatedKeys?: readonly string[];
+}
+
+/** An event emitter that emits `operation`. Node's EventEmitter fits. */
+export interface Coordinator {
+  on(event: 'operation', listener: (operation: CoordinatedOperation) => void): unknown;
+  off(event: 'operation', listener: (operation: CoordinatedOperation) => void): unknown;
+}
+
+/** `console`, pino and winston fit. */
+export interface Logger {
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+/**
+ * Opens a system that listens to the coordinator's `operation` events and tells the logger of alerts, memory warnings and
+ * optimizations. `shutdown` ends both.
+ */
+export async function createIntegratedPerformanceSystem(
+  coordinator: Coordinator,
+  logger: Logger,
+  config: SystemOptions,
+): Promise<PerformanceSystem> {
+  if (typeof coordinator?.on !== 'function' || typeof coordinator.off !== 'function') {
+    throw new TypeError('coordinator must have on() and off()');
+  }
+  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') {
+    throw new TypeError('logger must have info() and warn()');
+  }
+  const system = await PerformanceSystem.open(config);
+  const listener = ({ name, durationMs, ok, relatedKeys }: CoordinatedOperation): void => {
+    system.recordOperation(name, durationMs, ok, relatedKeys === undefined ? {} : { relatedKeys });
+  };
+  coordinator.on('operation', listener);
+  system.onShutdown(() => void coordinator.off('operation', listener));
+  system.on('alert', ({ kind, message }) => logger.warn(`${kind}: ${message}`));
+  system.on('memoryWarning', ({ level }) => logger.warn(`memory pressure is ${level}`));
+  system.on('optimizationComplete', ({ trigger, durationMs, ok }) => {
+    logger.info(`optimized (${trigger}) in ${durationMs} ms${ok ? '' : ', with failures'}`);
+  });
+  return system;
+}
+
+/** Opens a system with every default in `.perf-data` below the working directory. */
+export function createDefaultPerformanceSystem(): Promise<PerformanceSystem> {
+  return PerformanceSystem.open({ dir: path.resolve('.perf-data') });
+}
+
+/** Opens a system in a new temporary folder, without timers; `shutdown` removes the folder. */
+export async function createTestPerformanceSystem(
+  options: Partial<SystemOptions> = {},
+): Promise<PerformanceSystem> {
+  const dir = mkdtempSync(path.join(tmpdir(), 'perf-system-'));
+  const system = await PerformanceSystem.open({
+    dir,
+    pressureIntervalMs: Infinity,
+    metricsIntervalMs: Infinity,
+    optimizeIntervalMs: Infinity,
+    ...options,
+  });
+  if (options.dir === undefined) system.onShutdown(() => rmSync(dir, { recursive: true, force: true }));
+  return system;
+}
