@@ -53,6 +53,8 @@ export class Adjacency {
   /** Rows that moved since the pool was built, and so may be larger than they look. */
   #capacityLog2: Uint8Array | undefined;
   #rows: number;
+  /** -1: not known yet. */
+  #occupiedRows = -1;
 
   /** Takes ownership of dense offsets (rows + 1) and words. */
   constructor(offsets: Uint32Array, words: Uint32Array, used: number) {
@@ -80,6 +82,16 @@ export class Adjacency {
   /** Rows, one per ordinal. */
   get rows(): number {
     return this.#rows;
+  }
+
+  /** Every row from this one on is empty. */
+  get occupiedRows(): number {
+    if (this.#occupiedRows === -1) {
+      let rows = this.#rows;
+      while (rows > 0 && this.starts[rows - 1] === this.ends[rows - 1]) rows--;
+      this.#occupiedRows = rows;
+    }
+    return this.#occupiedRows;
   }
 
   /** Words handed out, garbage included. */
@@ -146,6 +158,7 @@ export class Adjacency {
     let at = lowerBound(this.words, this.starts[row]!, this.ends[row]!, word);
     const isNew = at === this.ends[row]! || this.words[at] !== word;
     if (isNew) {
+      if (this.#occupiedRows !== -1 && row >= this.#occupiedRows) this.#occupiedRows = row + 1;
       at = this.#openGap(row, at);
       this.words[at] = word;
     }

@@ -49,6 +49,7 @@ export interface LiveGraphOptions {
   readonly sharedHandle: boolean;
   readonly now: () => number;
   readonly changeLogBytes: number;
+  readonly maxStalenessMs: number;
   /** Where the snapshot is; undefined for none. */
   readonly snapshotPath: string | undefined;
   /** A node's row may differ from what was read before. */
@@ -97,8 +98,8 @@ export class LiveGraph {
     this.#retention = new LogRetention(this.store, options.changeLogBytes);
     this.#sink = this.#sinkFor(() => this.image);
     this.#commits = options.sharedHandle
-      ? new CommitProbe(this.store, undefined)
-      : new CommitProbe(this.store, options.db.memory ? 'memory' : options.db.name);
+      ? new CommitProbe(this.store, undefined, 0)
+      : new CommitProbe(this.store, options.db.memory ? 'memory' : options.db.name, options.maxStalenessMs);
     this.#consistently(() => this.#load());
   }
 
@@ -116,10 +117,14 @@ export class LiveGraph {
     return this.#depth > 0;
   }
 
+  /** Before a read: applies what other connections committed, if it may be that they did. */
+  freshen(): void {
+    if (this.#depth === 0 && this.#commits.mayHaveHappened()) this.#catchUp();
+  }
+
   /** Applies what other connections committed; returns the number of changes. Cost proportional to them. */
   refresh(): number {
-    if (this.#depth > 0 || !this.#mayBeBehind()) return 0;
-    return this.#catchUp();
+    return this.#depth > 0 ? 0 : this.#catchUp();
   }
 
   /** Runs `f` in one transaction; a nested call is a savepoint. Whatever `f` throws rolls its changes back. */
@@ -248,7 +253,7 @@ export class LiveGraph {
     let rows: readonly Buffer[];
     try {
       this.#depth = 1;
-      if (joined || this.#mayBeBehind()) this.#catchUp();
+      this.#catchUp();
       this.ensure('both');
       result = synchronous(f());
       rows = this.#appendLog();
@@ -372,11 +377,6 @@ export class LiveGraph {
   }
 
   // Catching up.
-
-  /** False only when nobody else can have committed since the last look. */
-  #mayBeBehind(): boolean {
-    return this.#commits.mayHaveHappened();
-  }
 
   #catchUp(): number {
     const last = this.store.lastChange();
