@@ -498,6 +498,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#dispatch(this.#takeBatch(), permit);
     }
     if (this.#storeMayHaveMore) this.#claim();
+    if (this.#timer !== undefined) this.#disarmIfIdle();
     this.#wakeIdle();
   }
 
@@ -829,6 +830,14 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     }
     const dueMs = Math.min(this.#backoffs.nextDueMs, this.#deadlines.nextDueMs);
     if (dueMs !== Infinity) this.#armTimer(dueMs);
+  }
+
+  /** A timer for what has ended early would keep the process alive for nothing. */
+  #disarmIfIdle(): void {
+    if (this.#queued > 0 || this.#backoffs.size > 0 || this.#deadlines.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerDueMs = Infinity;
   }
 
   #armTimer(dueMs: number): void {

@@ -10,7 +10,8 @@ export type BatchErrorCode =
   | 'ERR_PERF_BATCH_LEASE_LOST'
   | 'ERR_PERF_BATCH_STORE'
   | 'ERR_PERF_BATCH_STORE_FULL'
-  | 'ERR_PERF_BATCH_CIRCUIT_OPEN';
+  | 'ERR_PERF_BATCH_CIRCUIT_OPEN'
+  | 'ERR_PERF_BATCH_NO_COMPONENT';
 
 /** What `@perf/batch` rejects with when the queue or the other side, not the caller's code, is at fault. */
 export class BatchError extends Error {

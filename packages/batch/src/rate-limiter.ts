@@ -21,7 +21,7 @@ export interface RateLimiterOptions {
   readonly outputTokensPerMinute?: number;
   /** How much of a limit may go at once: what it allows in this time. 1 s to 60 s, default 60 s: all of it. */
   readonly burstMs?: number;
-  /** Slot of one caller after a refusal. Default 60 ms. */
+  /** Slot of one caller after a refusal; shorter when more than 33 come back. Default 60 ms. */
   readonly resumeSlotMs?: number;
   /** Pause after a refusal that names no time; doubles while refusals go on. Default 1 s, at most 60 s. */
   readonly defaultPauseMs?: number;
@@ -59,6 +59,8 @@ export interface RateLimiterStats {
 
 const MINUTE_MS = 60_000;
 const MAX_DEFAULT_PAUSE_MS = 60_000;
+/** Those who come back after a refusal are spread over about this. */
+const RESUME_SPREAD_MS = 2000;
 const NAMES: readonly LimitName[] = ['requests', 'tokens', 'inputTokens', 'outputTokens'];
 const PRIORITIES = 8;
 /** Rounding of the bucket arithmetic must not make a caller wait for a billionth of a token. */
@@ -174,6 +176,7 @@ export class RateLimiter {
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#waiting++;
       this.#waiters.push(priority, waiter);
+      if (this.#clock.now() < this.#pausedUntilMs) this.#resuming++;
       this.#arm();
     });
   }
@@ -242,8 +245,8 @@ export class RateLimiter {
       this.#nextSlotMs = untilMs;
       this.#drawSlot();
     }
-    // Everybody who waits now, and the one who was refused, which is about to ask again.
-    this.#resuming = Math.max(this.#resuming + 1, this.#waiting + 1);
+    // Everybody who waits now; who comes before the pause is over joins them.
+    this.#resuming = Math.max(this.#resuming, this.#waiting);
     for (const bucket of this.#buckets.values()) {
       bucket.refill(nowMs);
       bucket.level = Math.min(bucket.level, 0);
@@ -251,13 +254,15 @@ export class RateLimiter {
   }
 
   #drawSlot(): void {
-    this.#nextGoMs = this.#nextSlotMs + this.#random() * this.#resumeSlotMs;
-    this.#nextSlotMs += this.#resumeSlotMs;
+    const slotMs = Math.min(this.#resumeSlotMs, RESUME_SPREAD_MS / Math.max(1, this.#resuming));
+    this.#nextGoMs = this.#nextSlotMs + this.#random() * slotMs;
+    this.#nextSlotMs += slotMs;
   }
 
   #msUntilGo(costs: Float64Array): number {
     const nowMs = this.#clock.now();
-    let waitMs = this.#resuming > 0 ? Math.max(0, this.#nextGoMs - nowMs) : 0;
+    const earliestMs = this.#resuming > 0 ? this.#nextGoMs : this.#pausedUntilMs;
+    let waitMs = Math.max(0, earliestMs - nowMs);
     for (let i = 0; i < NAMES.length; i++) {
       const cost = costs[i] as number;
       const bucket = cost === 0 ? undefined : this.#buckets.get(NAMES[i] as LimitName);

@@ -97,7 +97,11 @@ export class MemoryCache<K, V> {
     if (options.clock !== undefined) checkObject('clock', options.clock);
     this.#clock = options.clock ?? systemClock;
     const sizeOf = options.sizeOf === undefined ? estimateEntryBytes : options.sizeOf.bind(options);
-    const onEvict = announce(options.onEvict?.bind(options));
+    const listener = options.onEvict?.bind(options);
+    const onEvict = (key: K, value: V, why: EvictReason): void => {
+      if (evictChannel.hasSubscribers) evictChannel.publish({ key, why });
+      if (listener !== undefined) listener(key, value, why);
+    };
     const clock = this.#clock;
     this.#store =
       policy === 'lru'
@@ -202,14 +206,4 @@ export class MemoryCache<K, V> {
   missRatioCurve(): readonly MissRatioPoint[] {
     return this.#store.missRatioCurve();
   }
-}
-
-/** Adds the diagnostics channel to the caller's listener. */
-function announce<K, V>(
-  onEvict: ((key: K, value: V, why: EvictReason) => void) | undefined,
-): ((key: K, value: V, why: EvictReason) => void) | undefined {
-  return (key, value, why) => {
-    if (evictChannel.hasSubscribers) evictChannel.publish({ key, why });
-    if (onEvict !== undefined) onEvict(key, value, why);
-  };
 }

@@ -13,11 +13,11 @@ export interface MissRatioPoint {
 
 /** Counters since construction. */
 export interface StoreCounters {
-  hits: number;
-  misses: number;
-  sets: number;
-  evictions: number;
-  expirations: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly sets: number;
+  readonly evictions: number;
+  readonly expirations: number;
 }
 
 export interface MemoryStore<K, V> {

@@ -12,8 +12,9 @@ import { SegmentedPolicy } from './policies/segmented-policy.ts';
 import type { PolicyMode } from './policies/segmented-policy.ts';
 import {
   FIRST_SLOT,
+  FREQUENCY_BITS,
   FREQUENCY_SHIFT,
-  MAX_FREQUENCY,
+  LOW_BITS,
   SAMPLED,
   SlotLists,
   TOUCHED,
@@ -41,16 +42,23 @@ const ESTIMATE_ENTRIES = 1024;
 /** Size of an entry assumed before any was seen, to scale the sketch and the shadows of a byte-limited cache. */
 const ASSUMED_ENTRY_BYTES = 1024;
 const COUNT_LIMIT = 2 ** 24;
-const FREQUENCY_FULL = MAX_FREQUENCY << FREQUENCY_SHIFT;
+/**
+ * Hits of followed keys shown to the shadows per insertion. While nothing is inserted nothing is evicted, so which
+ * policy runs does not matter, and a cache that only hits need not pay for the shadows.
+ */
+const FOLLOWED_HITS = 64;
 
 export class SlotStore<K, V> implements MemoryStore<K, V> {
-  readonly counters: StoreCounters = { hits: 0, misses: 0, sets: 0, evictions: 0, expirations: 0 };
+  #hits = 0;
+  #misses = 0;
+  #sets = 0;
+  #evictions = 0;
+  #expirations = 0;
   readonly #slots = new Map<K, number>();
   #keys: (K | undefined)[] = new Array<K | undefined>(INITIAL_SLOTS);
   #values: (V | undefined)[] = new Array<V | undefined>(INITIAL_SLOTS);
   readonly #lists: SlotLists;
-  #meta: Uint8Array;
-  #stamp: Uint16Array;
+  #facts: Int32Array;
   readonly #policy: SegmentedPolicy;
   readonly #adaptive: AdaptivePolicy | undefined;
   readonly #hash: KeyHash;
@@ -59,6 +67,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   /** Bytes per slot when they are tracked apart from the policy's charge. */
   #sizes: Float64Array | undefined;
   #costs: Float64Array | undefined;
+  #hitsToFollow = 0;
   #trackedBytes = 0;
   #freeSlot = 0;
   #nextSlot: number = FIRST_SLOT;
@@ -85,8 +94,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     );
     this.#lists = new SlotLists(INITIAL_SLOTS, weighted);
     this.#lists.setEpochLength(expectedEntries);
-    this.#meta = this.#lists.meta;
-    this.#stamp = this.#lists.stamp;
+    this.#facts = this.#lists.facts;
     if (options.trackSizes && !weighted) this.#sizes = new Float64Array(INITIAL_SLOTS);
     this.#policy = new SegmentedPolicy(this.#lists, {
       capacity: options.maxBytes ?? this.#maxEntries,
@@ -107,6 +115,16 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     }
   }
 
+  get counters(): StoreCounters {
+    return {
+      hits: this.#hits,
+      misses: this.#misses,
+      sets: this.#sets,
+      evictions: this.#evictions,
+      expirations: this.#expirations,
+    };
+  }
+
   get size(): number {
     return this.#slots.size;
   }
@@ -124,15 +142,16 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   get(key: K): V | undefined {
     const slot = this.#slots.get(key);
     if (slot === undefined || (this.#expires !== undefined && this.#endIfExpired(slot))) {
-      this.counters.misses++;
+      this.#misses++;
       return undefined;
     }
     // SlotLists.touch, inlined: the hit path (bench case `hit-path`).
-    const meta = this.#meta[slot]!;
-    this.#meta[slot] = (meta < FREQUENCY_FULL ? meta + (1 << FREQUENCY_SHIFT) : meta) | TOUCHED;
-    this.#stamp[slot] = this.#lists.epoch;
-    this.counters.hits++;
-    if ((meta & SAMPLED) !== 0) this.#follow(slot);
+    const facts = this.#facts[slot]!;
+    const low = facts & LOW_BITS;
+    this.#facts[slot] =
+      this.#lists.epochStamp | (low < FREQUENCY_BITS ? low + (1 << FREQUENCY_SHIFT) : low) | TOUCHED;
+    this.#hits++;
+    if ((facts & SAMPLED) !== 0 && this.#hitsToFollow > 0) this.#follow(slot);
     return this.#values[slot - FIRST_SLOT];
   }
 
@@ -153,12 +172,12 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   set(key: K, value: V, expiresAtMs: number, sizeBytes: number | undefined, cost: number): void {
-    this.counters.sets++;
+    this.#sets++;
     const bytes = this.#bytesToCharge(key, value, sizeBytes);
     const present = this.#slots.get(key);
     if (this.#maxBytes !== undefined && bytes > this.#maxBytes) {
       if (present !== undefined) this.#release(present);
-      this.counters.evictions++;
+      this.#evictions++;
       this.#onEvict?.(key, value, 'oversized');
       return;
     }
@@ -210,8 +229,16 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   missRatioCurve(): MissRatioPoint[] {
-    const reads = this.counters.hits + this.counters.misses;
-    return reads === 0 ? [] : [{ entries: this.size, missRatio: this.counters.misses / reads }];
+    const reads = this.#hits + this.#misses;
+    if (reads === 0) return [];
+    const missRatio = this.#misses / reads;
+    const full = this.#maxBytes === undefined ? this.#maxEntries : this.size;
+    const points = [{ entries: full, missRatio }];
+    for (const { factor, difference } of this.#adaptive?.curve(this.#hits + this.#sets) ?? []) {
+      const entries = Math.max(1, Math.round(full * factor));
+      points.push({ entries, missRatio: Math.min(1, Math.max(0, missRatio + difference)) });
+    }
+    return points.sort((a, b) => a.entries - b.entries);
   }
 
   keys(): IterableIterator<K> {
@@ -239,6 +266,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     const followers = this.#adaptive?.follows(hash) === true ? this.#adaptive : undefined;
     this.#policy.insert(slot, hash, followers !== undefined, charge);
     followers?.access(hash, charge);
+    this.#hitsToFollow = FOLLOWED_HITS;
     return slot;
   }
 
@@ -248,30 +276,28 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   #follow(slot: number): void {
+    this.#hitsToFollow--;
     this.#adaptive!.access(this.#hash.of(this.#keys[slot - FIRST_SLOT]), this.#lists.chargeOf(slot));
   }
 
   /** Evicts until the limits hold. */
   #settle(): void {
-    for (;;) {
-      const over =
-        this.#slots.size > this.#maxEntries ||
-        (this.#maxBytes !== undefined && this.#lists.totalWeight > this.#maxBytes);
-      if (!over) {
-        this.#policy.victim(false);
-        break;
-      }
-      this.#evict('capacity');
-    }
-    this.#policy.maybeAge(this.counters.hits + this.counters.sets);
+    while (this.#isOverLimit()) this.#evict('capacity');
+    this.#policy.rebalance();
+    this.#policy.maybeAge(this.#hits + this.#sets, this.#slots.size);
+  }
+
+  #isOverLimit(): boolean {
+    if (this.#slots.size > this.#maxEntries) return true;
+    return this.#maxBytes !== undefined && this.#lists.totalWeight > this.#maxBytes;
   }
 
   #evict(why: EvictReason): void {
-    const slot = this.#policy.victim(true);
+    const slot = this.#policy.victim();
     const key = this.#keys[slot - FIRST_SLOT] as K;
     const value = this.#values[slot - FIRST_SLOT] as V;
     this.#forget(slot);
-    this.counters.evictions++;
+    this.#evictions++;
     this.#onEvict?.(key, value, why);
   }
 
@@ -289,7 +315,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     const value = this.#values[slot - FIRST_SLOT] as V;
     this.#adaptive?.delete(this.#hash.of(key));
     this.#release(slot);
-    this.counters.expirations++;
+    this.#expirations++;
     this.#onEvict?.(key, value, 'expired');
     return true;
   }
@@ -339,8 +365,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   #grow(): void {
     const slots = Math.min(2 * this.#keys.length, this.#maxEntries + 2);
     this.#lists.grow(slots);
-    this.#meta = this.#lists.meta;
-    this.#stamp = this.#lists.stamp;
+    this.#facts = this.#lists.facts;
     this.#keys = grown(this.#keys, slots);
     this.#values = grown(this.#values, slots);
     if (this.#expires !== undefined) this.#expires = grownNumbers(this.#expires, slots);

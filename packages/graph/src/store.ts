@@ -253,10 +253,6 @@ export class Store {
     >;
   }
 
-  countEdges(): number {
-    return this.#pluck('SELECT count(*) FROM graph_edges').get() as number;
-  }
-
   // Search.
 
   /** Keys of the nodes whose content matches, best first. */
