@@ -187,13 +187,22 @@ export class Graph implements Disposable {
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putNodes(nodes: Iterable<NodeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(nodes, (node) => this.#live.putNode(node)));
+    checkIterable(nodes);
+    return this.#live.transaction(() => {
+      let count = 0;
+      for (const node of nodes) {
+        this.#live.putNode(node);
+        count++;
+      }
+      return count;
+    });
   }
 
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putEdges(edges: Iterable<EdgeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(edges, (edge) => this.#live.putEdge(edge)));
+    checkIterable(edges);
+    return this.#live.putEdges(edges);
   }
 
   /** Deletes a node and every edge at it. False when there is none. O(its edges). */
@@ -573,14 +582,8 @@ function bytesOption(name: string, value: number | undefined, fallback: number):
   return bytes;
 }
 
-function countOf<T>(items: Iterable<T>, put: (item: T) => void): number {
-  if (typeof (items as Iterable<T> | undefined)?.[Symbol.iterator] !== 'function') {
+function checkIterable(items: Iterable<unknown>): void {
+  if (typeof (items as Iterable<unknown> | undefined)?.[Symbol.iterator] !== 'function') {
     throw new TypeError('expected an iterable');
   }
-  let count = 0;
-  for (const item of items) {
-    put(item);
-    count++;
-  }
-  return count;
 }
