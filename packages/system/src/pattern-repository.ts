@@ -163,7 +163,8 @@ export class PatternRepository {
    */
   async store(input: PatternInput): Promise<{ readonly pattern: Pattern; readonly changed: boolean }> {
     if (typeof input !== 'object' || input === null) throw new TypeError('pattern must be an object');
-    const [error] = compilePatterns([input]).errors;
+    // A set of its own, with room for the one pattern it is to check.
+    const [error] = compilePatterns([input], { maxCompiled: 1 }).errors;
     if (error) {
       const message = `pattern ${error.id} is not valid: ${error.message}`;
       throw new SystemError('ERR_PERF_SYSTEM_INVALID_PATTERN', message, { cause: error });
