@@ -56,30 +56,30 @@ class WorkHeap {
   push(request: Request): void {
     const heap = this.#heap;
     let at = heap.push(request) - 1;
-    while (at > 0) {
+    for (;;) {
       const parent = (at - 1) >> 1;
-      const other = heap[parent] as Request;
-      if (other.endsAtWork <= request.endsAtWork) break;
+      const other = parent < 0 ? undefined : heap[parent];
+      if (other === undefined || other.endsAtWork <= request.endsAtWork) break;
       heap[at] = other;
       at = parent;
     }
     heap[at] = request;
   }
 
-  pop(): Request {
+  pop(): Request | undefined {
     const heap = this.#heap;
-    const first = heap[0] as Request;
-    const last = heap.pop() as Request;
-    if (heap.length === 0) return first;
+    const [first] = heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return first;
     let at = 0;
     for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      const right = heap[child + 1];
-      if (right !== undefined && right.endsAtWork < (heap[child] as Request).endsAtWork) child++;
-      if ((heap[child] as Request).endsAtWork >= last.endsAtWork) break;
-      heap[at] = heap[child] as Request;
-      at = child;
+      const right = heap[2 * at + 2];
+      const left = heap[2 * at + 1];
+      const rightIsLess = right !== undefined && left !== undefined && right.endsAtWork < left.endsAtWork;
+      const child = rightIsLess ? right : left;
+      if (child === undefined || child.endsAtWork >= last.endsAtWork) break;
+      heap[at] = child;
+      at = rightIsLess ? 2 * at + 2 : 2 * at + 1;
     }
     heap[at] = last;
     return first;
@@ -98,7 +98,7 @@ export function simulate(
   model: ServerModel,
   makeLimit: (clock: { now(): number }) => SimulatedLimit,
 ): LoadResult {
-  const lengthMs = (arrivals.at(-1) as Arrival).atMs / speedup;
+  const lengthMs = (arrivals.at(-1)?.atMs ?? 0) / speedup;
   const time = { nowMs: 0 };
   const limit = makeLimit({ now: () => time.nowMs });
   const running = new WorkHeap();
@@ -117,8 +117,8 @@ export function simulate(
   };
   const changeCapacity = (): void => {
     while (changes < model.capacity.length) {
-      const change = model.capacity[changes] as { fromShare: number; requests: number };
-      if (change.fromShare * lengthMs > time.nowMs) return;
+      const change = model.capacity[changes];
+      if (change === undefined || change.fromShare * lengthMs > time.nowMs) return;
       capacity = change.requests;
       limit.onCapacity?.(capacity);
       changes++;
@@ -157,6 +157,7 @@ export function simulate(
       changeCapacity();
     } else if (nowMs === endMs) {
       const request = running.pop();
+      if (request === undefined) break;
       completed++;
       if (nowMs <= request.deadlineMs) good += request.arrival.workMs;
       request.permit.release({ latencyMs: nowMs - request.startedAtMs, size: request.arrival.size });
