@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 
-import type { ForkOptions, ForkReport } from './fork.ts';
+import type { ForkOptions, ForkOutcome, ForkReport } from './fork.ts';
 
 const forkFile = path.join(import.meta.dirname, 'fork.ts');
 /** How much of a fork's output is kept for the report of its crash. */
@@ -17,9 +17,9 @@ export interface ForkRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export function runFork(request: ForkRequest): Promise<ForkReport> {
+export function runFork(request: ForkRequest): Promise<ForkOutcome> {
   if (request.signal?.aborted === true) {
-    return Promise.resolve({ kind: 'failure', message: 'the fork was interrupted', detail: '' });
+    return Promise.resolve(failure('was interrupted', ''));
   }
   return new Promise((resolve) => {
     const child = spawn(
@@ -32,7 +32,7 @@ export function runFork(request: ForkRequest): Promise<ForkReport> {
         serialization: 'advanced',
       },
     );
-    let report: ForkReport | undefined;
+    let outcome: ForkOutcome | undefined;
     let output = '';
     let stoppedBecause: string | undefined;
     const keep = (chunk: Buffer): void => {
@@ -48,16 +48,22 @@ export function runFork(request: ForkRequest): Promise<ForkReport> {
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
     child.on('message', (message) => {
-      report = message as ForkReport;
+      outcome = message as ForkOutcome;
     });
     const finish = (how: string): void => {
       clearTimeout(timer);
       request.signal?.removeEventListener('abort', onAbort);
-      resolve(report ?? { kind: 'failure', message: `the fork ${stoppedBecause ?? how}`, detail: output });
+      resolve(outcome ?? failure(stoppedBecause ?? how, output));
     };
     child.on('error', (error) => finish(`did not start: ${error.message}`));
     child.on('close', (code, signal) => finish(`ended without a report (${signal ?? `exit code ${code}`})`));
   });
+}
+
+/** A fork that did not report did not say either what CPU time it took; its time is not used. */
+function failure(how: string, output: string): ForkOutcome {
+  const report: ForkReport = { kind: 'failure', message: `the fork ${how}`, detail: output };
+  return { report, cpuMs: 0 };
 }
 
 /**

@@ -37,6 +37,12 @@ export type ForkReport =
   | { readonly kind: 'skip'; readonly reason: string }
   | { readonly kind: 'failure'; readonly message: string; readonly detail: string };
 
+/** What a fork sends: its report, and the CPU time it took, so that the parent can tell what others took. */
+export interface ForkOutcome {
+  readonly report: ForkReport;
+  readonly cpuMs: number;
+}
+
 /** Never throws: what went wrong is a report too. */
 export async function runCase(
   file: string,
@@ -156,5 +162,7 @@ if (import.meta.main) {
   const options = JSON.parse(optionsJson) as ForkOptions;
   const report = await runCase(file, name, options, process.env.PERF_SHARED_DATA);
   // Leave at once, whatever timers or sockets a contender left open.
-  process.send?.(report, undefined, undefined, () => process.exit(0));
+  const { user, system } = process.cpuUsage();
+  const outcome: ForkOutcome = { report, cpuMs: (user + system) / 1000 };
+  process.send?.(outcome, undefined, undefined, () => process.exit(0));
 }

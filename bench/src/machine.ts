@@ -27,6 +27,8 @@ export interface MachineFacts {
 /** Above this share of the CPUs others take visible time from the contenders. */
 const BUSY_LIMIT = 0.1;
 const WATCH_MS = 300;
+/** How the warning starts that others used the CPUs. */
+export const BUSY_WARNING = 'the machine was busy';
 
 export interface CpuTimes {
   readonly idle: number;
@@ -58,10 +60,12 @@ export function machineWarnings(
   facts: Pick<MachineFacts, 'busyFraction' | 'loadAverage' | 'scratchFileSystem' | 'usableCpuCount'>,
 ): string[] {
   const warnings: string[] = [];
-  if (facts.busyFraction > BUSY_LIMIT) {
+  if (isBusy(facts.busyFraction)) {
     const percent = Math.round(facts.busyFraction * 100);
     const load = (facts.loadAverage[0] ?? 0).toFixed(2);
-    warnings.push(`the machine is busy: others use ${percent} % of its CPUs (load average ${load})`);
+    warnings.push(
+      `${BUSY_WARNING} before the first case: others used ${percent} % of the CPUs (load average ${load})`,
+    );
   }
   if (facts.usableCpuCount < 2) {
     warnings.push('one CPU: a contender shares it with its own garbage collection threads');
@@ -72,13 +76,20 @@ export function machineWarnings(
   return warnings;
 }
 
-export function busyBetween(before: CpuTimes, after: CpuTimes): number {
+/** The share of all CPUs, 0 to 1, that was used between two looks by others than who used `ownCpuMs` meanwhile. */
+export function busyBetween(before: CpuTimes, after: CpuTimes, ownCpuMs = 0): number {
   const total = after.total - before.total;
   if (total <= 0) return 0;
-  return Math.min(1, Math.max(0, 1 - (after.idle - before.idle) / total));
+  const used = total - (after.idle - before.idle);
+  return Math.min(1, Math.max(0, (used - ownCpuMs) / total));
 }
 
-function cpuTimes(): CpuTimes {
+/** Whether others took enough of the CPUs to be seen in the numbers. */
+export function isBusy(busyFraction: number): boolean {
+  return busyFraction > BUSY_LIMIT;
+}
+
+export function cpuTimes(): CpuTimes {
   let idle = 0;
   let total = 0;
   for (const { times } of cpus()) {

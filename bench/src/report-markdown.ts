@@ -1,20 +1,19 @@
 /** The aggregate as Markdown: first what needs attention, then every case. */
 import type { AggregateResult, Remark } from './aggregate.ts';
-import { describeMachine, intervalText, targetText } from './report-terminal.ts';
+import { aggregateWarnings, describeMachine, intervalText, targetText } from './report-terminal.ts';
 import type { CaseResult, PackageResult } from './result.ts';
 import { formatDuration, formatNs, formatRatio, formatValue } from './units.ts';
 
 export function markdownReport(result: AggregateResult): string {
   const { options } = result;
   const machine = result.packages[0]?.machine;
-  const warnings = new Set(result.packages.flatMap(({ machine }) => machine.warnings));
   return [
     '# Bench report',
     '',
     `${result.startedAt}, ${formatDuration(result.durationMs)}; up to ${options.forks} forks of up to ` +
       `${options.rounds} rounds.${options.quick ? ' **Quick run: not a measurement.**' : ''}`,
     ...(machine === undefined ? [] : ['', `Machine: ${describeMachine(machine)}.`]),
-    ...[...warnings].flatMap((warning) => ['', `**Warning:** ${warning}.`]),
+    ...aggregateWarnings(result).flatMap((warning) => ['', `**Warning:** ${warning}.`]),
     '',
     ...remarkSection('Failures', result.failures),
     ...remarkSection('Goals missed', result.misses),

@@ -1,6 +1,6 @@
 /** A package's results as lines for a terminal: verdict first, then who was faster by how much. */
 import type { AggregateResult, Remark } from './aggregate.ts';
-import type { MachineFacts } from './machine.ts';
+import { BUSY_WARNING, isBusy, type MachineFacts } from './machine.ts';
 import {
   peerWins,
   type CaseResult,
@@ -30,13 +30,15 @@ export function caseLines(result: CaseResult): string[] {
   const cut = isCutShort
     ? [`         only ${result.forks} of ${result.forksPlanned} forks: the case ran out of time`]
     : [];
-  return [`${title}  (${result.about})`, ...why, ...body, ...cut];
+  const busy = isBusy(result.othersCpuFraction)
+    ? [`         busy: others used ${Math.round(result.othersCpuFraction * 100)} % of the CPUs meanwhile`]
+    : [];
+  return [`${title}  (${result.about})`, ...why, ...body, ...cut, ...busy];
 }
 
 /** The aggregate: every case, then in lists of their own the ones to look at. */
 export function terminalReport(result: AggregateResult): string[] {
   const machine = result.packages[0]?.machine;
-  const warnings = new Set(result.packages.flatMap(({ machine }) => machine.warnings));
   return [
     ...result.packages.flatMap((found) => ['', found.package, ...found.cases.flatMap(caseLines)]),
     ...remarkLines('a peer wins', result.peerWins),
@@ -47,9 +49,23 @@ export function terminalReport(result: AggregateResult): string[] {
     ...(result.withoutCases.length === 0 ? [] : [`no cases: ${result.withoutCases.join(', ')}`]),
     ...result.unusablePeers.map(({ name, reason }) => `peer ${name} ${reason}`),
     ...(machine === undefined ? [] : [describeMachine(machine)]),
-    ...[...warnings].map((warning) => `warning: ${warning}`),
+    ...aggregateWarnings(result).map((warning) => `warning: ${warning}`),
     ...(result.options.quick ? ['quick run: not a measurement'] : []),
     `${totalsLine(result.packages)}; ${formatDuration(result.durationMs)}`,
+  ];
+}
+
+/** What a reader must know before believing the numbers. */
+export function aggregateWarnings(result: AggregateResult): string[] {
+  const cases = result.packages.flatMap((found) => found.cases);
+  const busy = cases.filter(({ othersCpuFraction }) => isBusy(othersCpuFraction)).length;
+  // Whether the machine was busy is known for every case, which says more than a look before each package.
+  const machineWarnings = result.packages.flatMap(({ machine }) =>
+    machine.warnings.filter((warning) => !warning.startsWith(BUSY_WARNING)),
+  );
+  return [
+    ...new Set(machineWarnings),
+    ...(busy === 0 ? [] : [`${BUSY_WARNING} with something else during ${busy} of ${cases.length} cases`]),
   ];
 }
 
@@ -74,6 +90,7 @@ export function totalsLine(results: readonly PackageResult[]): string {
 }
 
 export function intervalText(estimate: Estimate, format: (value: number) => string): string {
+  if (estimate.perFork.length === 1) return '(one fork)';
   const confidence = estimate.confidence < 0.95 ? ` at only ${Math.floor(estimate.confidence * 100)} %` : '';
   return `[${format(estimate.low)}, ${format(estimate.high)}]${confidence}`;
 }
@@ -104,11 +121,17 @@ function ratioLines(result: RatioCaseResult): string[] {
         ? []
         : [
             `ours is ${formatRatio(ratio.speed.median)} ${intervalText(ratio.speed, formatRatio)}`,
-            ...(ratio.speed.median < 1 ? ['PEER WINS'] : []),
+            ...winText(ratio.speed),
           ];
     lines.push(`         ${name.padEnd(26)} ${[time, ...speed, ...goalText].join('  ')}`);
   }
   return lines;
+}
+
+/** A peer that is faster by the median; by the whole interval, it wins for sure. */
+function winText({ median, high }: Estimate): string[] {
+  if (median >= 1) return [];
+  return [high < 1 ? 'PEER WINS' : 'peer ahead, may be a tie'];
 }
 
 function measureLines(result: MeasureCaseResult): string[] {

@@ -54,6 +54,8 @@ interface CaseFacts {
   readonly forks: number;
   /** More than `forks` when the case ran out of time, or when a fork said that the others need not run. */
   readonly forksPlanned: number;
+  /** Share of all CPUs that others used while the forks ran, 0 to 1; median over forks. */
+  readonly othersCpuFraction: number;
 }
 
 export interface RatioCaseResult extends CaseFacts {
@@ -114,6 +116,7 @@ export interface CaseRun {
   readonly file: string;
   readonly reports: readonly ForkReport[];
   readonly forksPlanned: number;
+  readonly othersCpuFraction: number;
   readonly durationMs: number;
 }
 
@@ -208,8 +211,8 @@ export function estimateOf(perFork: readonly number[]): Estimate {
 
 function caseFacts(definition: RatioCase | MeasureCase, run: CaseRun): Omit<CaseFacts, 'verdict'> {
   const { name, about } = definition;
-  const { file, durationMs, forksPlanned, reports } = run;
-  return { name, file, about, durationMs, forks: reports.length, forksPlanned };
+  const { file, durationMs, forksPlanned, othersCpuFraction, reports } = run;
+  return { name, file, about, durationMs, forks: reports.length, forksPlanned, othersCpuFraction };
 }
 
 function stopOf(reports: readonly ForkReport[]): { verdict: 'fail' | 'skip'; reason: string } | undefined {

@@ -3,9 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import type { FoundCase } from './case-file.ts';
-import type { ForkReport } from './fork.ts';
+import type { ForkOutcome, ForkReport } from './fork.ts';
 import { runFork, type ForkRequest } from './fork-process.ts';
-import { machineFacts } from './machine.ts';
+import { busyBetween, cpuTimes, machineFacts } from './machine.ts';
+import { median } from './statistics.ts';
 import {
   measureCaseResult,
   ratioCaseResult,
@@ -70,10 +71,12 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
   const started = performance.now();
   const forks = forksOf(found, run.options);
   const reports: ForkReport[] = [];
+  const othersCpu: number[] = [];
   for (let fork = 0; fork < forks; fork += 1) {
     const elapsedMs = performance.now() - started;
     if (fork > 0 && elapsedMs * (1 + 1 / fork) > run.options.caseBudgetMs) break;
-    const report = await runInScratch(folder, (scratchDir) => ({
+    const before = cpuTimes();
+    const { report, cpuMs } = await runInScratch(folder, (scratchDir) => ({
       file,
       name: definition.name,
       packageDir: run.packageDir,
@@ -82,6 +85,7 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
       signal: run.signal,
     }));
     reports.push(report);
+    othersCpu.push(busyBetween(before, cpuTimes(), cpuMs));
     run.progress?.forkDone?.(found, fork + 1, forks);
     // What one fork cannot do or gets wrong, the others will too.
     if (report.kind === 'failure' || report.kind === 'skip') break;
@@ -90,6 +94,7 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
     file: path.basename(file),
     reports,
     forksPlanned: forks,
+    othersCpuFraction: median(othersCpu),
     durationMs: Math.round(performance.now() - started),
   };
   return definition.kind === 'ratio'
@@ -101,7 +106,7 @@ async function runForks(run: PackageRun, found: FoundCase, folder: string): Prom
 async function runInScratch(
   folder: string,
   request: (scratchDir: string) => ForkRequest,
-): Promise<ForkReport> {
+): Promise<ForkOutcome> {
   const scratchDir = mkdtempSync(path.join(folder, 'scratch-'));
   try {
     return await runFork(request(scratchDir));

@@ -16,8 +16,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(scratchDir, { recursive: true, force: true }));
 
-function fork(name: string, more: Partial<ForkRequest> = {}): Promise<ForkReport> {
-  return runFork({
+async function fork(name: string, more: Partial<ForkRequest> = {}): Promise<ForkReport> {
+  const { report } = await runFork({
     file: path.join(packageDir, 'bench/hangs.bench.ts'),
     name,
     packageDir,
@@ -25,6 +25,7 @@ function fork(name: string, more: Partial<ForkRequest> = {}): Promise<ForkReport
     options: { rounds: 2, sampleMs: 1, warmupMs: 1, budgetMs: 1000, seed: 1, scratchDir },
     ...more,
   });
+  return report;
 }
 
 test('a fork that does not end is stopped, and what it printed is kept', async () => {

@@ -18,6 +18,7 @@ const facts = {
   durationMs: 1,
   forks: 1,
   forksPlanned: 1,
+  othersCpuFraction: 0,
 } as const;
 const result: PackageResult = {
   schema: 'perf-bench-result/1',

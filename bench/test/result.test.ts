@@ -58,7 +58,7 @@ function forks(...times: readonly (readonly [ours: number, theirs: number, third
 const six = forks([10, 20, 5], [10, 21, 5], [10, 22, 5], [10, 18, 5], [10, 19, 5], [10, 20, 5]);
 
 function run(reports: readonly ForkReport[]): Parameters<typeof ratioCaseResult>[1] {
-  return { file: 'a.bench.ts', reports, forksPlanned: 6, durationMs: 12 };
+  return { file: 'a.bench.ts', reports, forksPlanned: 6, othersCpuFraction: 0.01, durationMs: 12 };
 }
 
 describe('ratioCaseResult', () => {
@@ -170,9 +170,11 @@ describe('measureCaseResult', () => {
     }
   });
 
-  test('a case cut short by its time says how many forks it had', () => {
+  test('a case cut short by its time says how many forks it had, and a busy machine what others took', () => {
     const lines = caseLines(measureCaseResult(definition, run(reports(100, 100))));
     expect(lines.at(-1)).toContain('only 2 of 6 forks: the case ran out of time');
+    const busy = measureCaseResult(definition, { ...run(reports(1)), othersCpuFraction: 0.4 });
+    expect(caseLines(busy).at(-1)).toContain('busy: others used 40 % of the CPUs meanwhile');
   });
 });
 
@@ -197,7 +199,7 @@ describe('the aggregate', () => {
     scratchFileSystem: 'ext4',
     loadAverage: [0, 0, 0],
     busyFraction: 0,
-    warnings: ['the machine is busy'],
+    warnings: ['scratch is on tmpfs', 'the machine was busy before the first case'],
   };
   const options: RunOptions = {
     forks: 9,
@@ -234,6 +236,8 @@ describe('the aggregate', () => {
     const tie = ratioCaseResult(race(), run(forks([10, 9, 10], [10, 9, 10], [10, 11, 10])));
     expect(peerWins(clear)).toMatchObject([{ versus: 'third', isClear: true }]);
     expect(peerWins(tie)).toMatchObject([{ versus: 'theirs', isClear: false }]);
+    expect(caseLines(clear).join('\n')).toContain('PEER WINS');
+    expect(caseLines(tie).join('\n')).toContain('peer ahead, may be a tie');
     const result = aggregateOf(clear, tie);
     expect(result.peerWins).toEqual([
       { package: '@perf/x', case: 'a-race', what: 'ours is 0.500x third' },
@@ -262,14 +266,18 @@ describe('the aggregate', () => {
   test('both reports name what to look at, the machine, its warnings and unusable peers', () => {
     const result = aggregateOf(
       ratioCaseResult(race([{ versus: 'third', atLeast: 1 }]), run(six)),
-      ratioCaseResult(race(), run([{ kind: 'failure', message: 'a | b\nstack', detail: '' }])),
+      ratioCaseResult(race(), {
+        ...run([{ kind: 'failure', message: 'a | b\nstack', detail: '' }]),
+        othersCpuFraction: 0.5,
+      }),
     );
     const terminal = terminalReport(result).join('\n');
     for (const text of [
       'goals missed:\n  @perf/x a-race: 0.500x third, goal 1.00x',
       'failures:\n  @perf/x a-race: a | b',
       'a peer wins:\n  @perf/x a-race: ours is 0.500x third',
-      'warning: the machine is busy',
+      'warning: scratch is on tmpfs',
+      'warning: the machine was busy with something else during 1 of 2 cases',
       'peer re2 does not load',
       'no cases: @perf/y',
     ]) {
@@ -278,7 +286,7 @@ describe('the aggregate', () => {
     const markdown = markdownReport(result);
     expect(markdown).toContain('## Goals missed\n\n- @perf/x `a-race`: 0.500x third, goal 1.00x');
     expect(markdown).toContain('| a-race | fail | a \\| b |');
-    expect(markdown).toContain('**Warning:** the machine is busy.');
+    expect(markdown).toContain('**Warning:** scratch is on tmpfs.');
     expect(markdown).toContain('Peer re2 does not load.');
     // Every row of a table has as many cells as its head.
     const cells = markdown

@@ -39,14 +39,22 @@ const HASHED_END = 128;
 
 function hashString(key: string, seed: number): number {
   const length = key.length;
-  let h = seed ^ length;
-  if (length <= 2 * HASHED_END) {
-    for (let i = 0; i < length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193);
-  } else {
-    for (let i = 0; i < HASHED_END; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193);
-    for (let i = length - HASHED_END; i < length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193);
+  if (length <= 2 * HASHED_END) return mix(hashRange(key, 0, length, seed ^ length));
+  const start = hashRange(key, 0, HASHED_END, seed ^ length);
+  return mix(hashRange(key, length - HASHED_END, length, start));
+}
+
+/** FNV-1a in two lanes, even and odd characters, so that the multiplications overlap. */
+function hashRange(key: string, from: number, to: number, seed: number): number {
+  let even = seed;
+  let odd = seed ^ 0x85ebca6b;
+  let i = from;
+  for (; i + 1 < to; i += 2) {
+    even = Math.imul(even ^ key.charCodeAt(i), 0x01000193);
+    odd = Math.imul(odd ^ key.charCodeAt(i + 1), 0x01000193);
   }
-  return mix(h);
+  if (i < to) even = Math.imul(even ^ key.charCodeAt(i), 0x01000193);
+  return even ^ ((odd << 13) | (odd >>> 19));
 }
 
 function hashNumber(key: number, seed: number): number {

@@ -5,6 +5,8 @@ import type { EvictReason, MemoryStore, MissRatioPoint, StoreCounters } from './
 /** lru-cache refuses null and undefined as key types; at run time it takes any. */
 type Key = string | number | bigint | boolean | symbol | object;
 
+type Mutable<T> = { -readonly [P in keyof T]: T[P] };
+
 interface Held<V> {
   value: V;
   expiresAtMs: number;
@@ -13,7 +15,7 @@ interface Held<V> {
 
 /** The `lru` policy: lru-cache, with expiry by our clock (it ends an entry at `now >= expiresAt`). */
 export class LruStore<K, V> implements MemoryStore<K, V> {
-  readonly counters: StoreCounters = { hits: 0, misses: 0, sets: 0, evictions: 0, expirations: 0 };
+  readonly counters: Mutable<StoreCounters> = { hits: 0, misses: 0, sets: 0, evictions: 0, expirations: 0 };
   readonly activePolicy = 'lru';
   readonly #cache: LRUCache<Key, Held<V>>;
   readonly #clock: Clock;
@@ -65,6 +67,13 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
     return held.value;
   }
 
+  use(key: K): V | undefined {
+    const held = this.#cache.get(key as Key);
+    if (held === undefined || this.#endIfExpired(key, held)) return undefined;
+    this.counters.hits++;
+    return held.value;
+  }
+
   peek(key: K): V | undefined {
     const held = this.#cache.peek(key as Key);
     return held === undefined || this.#isOver(held) ? undefined : held.value;
@@ -91,6 +100,10 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
     }
     this.#sizeBytes += bytes;
     this.#cache.set(key as Key, { value, expiresAtMs, sizeBytes: bytes });
+  }
+
+  setPlain(key: K, value: V): void {
+    this.set(key, value, Infinity, undefined);
   }
 
   delete(key: K): boolean {

@@ -97,7 +97,11 @@ export class MemoryCache<K, V> {
     if (options.clock !== undefined) checkObject('clock', options.clock);
     this.#clock = options.clock ?? systemClock;
     const sizeOf = options.sizeOf === undefined ? estimateEntryBytes : options.sizeOf.bind(options);
-    const onEvict = announce(options.onEvict?.bind(options));
+    const listener = options.onEvict?.bind(options);
+    const onEvict = (key: K, value: V, why: EvictReason): void => {
+      if (evictChannel.hasSubscribers) evictChannel.publish({ key, why });
+      if (listener !== undefined) listener(key, value, why);
+    };
     const clock = this.#clock;
     this.#store =
       policy === 'lru'
@@ -132,6 +136,11 @@ export class MemoryCache<K, V> {
     return this.#store.get(key);
   }
 
+  /** `get` whose misses are not counted, for a caller that asks elsewhere and then comes back with `get`. */
+  use(key: K): V | undefined {
+    return this.#store.use(key);
+  }
+
   /** The value, or `undefined`, without counting as a use. */
   peek(key: K): V | undefined {
     return this.#store.peek(key);
@@ -149,7 +158,7 @@ export class MemoryCache<K, V> {
    */
   set(key: K, value: V, options?: MemorySetOptions): this {
     if (options === undefined && this.#ttlMs === Infinity) {
-      this.#store.set(key, value, Infinity, undefined, 1);
+      this.#store.setPlain(key, value);
       return this;
     }
     const ttlMs = options?.ttlMs === undefined ? this.#ttlMs : checkTtlMs('ttlMs', options.ttlMs);
@@ -202,14 +211,4 @@ export class MemoryCache<K, V> {
   missRatioCurve(): readonly MissRatioPoint[] {
     return this.#store.missRatioCurve();
   }
-}
-
-/** Adds the diagnostics channel to the caller's listener. */
-function announce<K, V>(
-  onEvict: ((key: K, value: V, why: EvictReason) => void) | undefined,
-): ((key: K, value: V, why: EvictReason) => void) | undefined {
-  return (key, value, why) => {
-    if (evictChannel.hasSubscribers) evictChannel.publish({ key, why });
-    if (onEvict !== undefined) onEvict(key, value, why);
-  };
 }

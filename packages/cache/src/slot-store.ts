@@ -12,8 +12,9 @@ import { SegmentedPolicy } from './policies/segmented-policy.ts';
 import type { PolicyMode } from './policies/segmented-policy.ts';
 import {
   FIRST_SLOT,
+  FREQUENCY_BITS,
   FREQUENCY_SHIFT,
-  MAX_FREQUENCY,
+  LOW_BITS,
   SAMPLED,
   SlotLists,
   TOUCHED,
@@ -36,21 +37,29 @@ export interface SlotStoreOptions<K, V> {
 const INITIAL_SLOTS = 16;
 /** Expired slots are looked for in this many slots per insertion. */
 const SWEEP_SLOTS = 2;
+/** Hits written down before they are applied. */
+const LOG_SLOTS = 512;
 /** Entries measured to estimate the bytes of a cache that does not track sizes. */
 const ESTIMATE_ENTRIES = 1024;
 /** Size of an entry assumed before any was seen, to scale the sketch and the shadows of a byte-limited cache. */
 const ASSUMED_ENTRY_BYTES = 1024;
 const COUNT_LIMIT = 2 ** 24;
-const FREQUENCY_FULL = MAX_FREQUENCY << FREQUENCY_SHIFT;
+/**
+ * Hits of followed keys shown to the shadows per insertion. While nothing is inserted nothing is evicted, so which
+ * policy runs does not matter, and a cache that only hits need not pay for the shadows.
+ */
+const FOLLOWED_HITS = 64;
 
 export class SlotStore<K, V> implements MemoryStore<K, V> {
-  readonly counters: StoreCounters = { hits: 0, misses: 0, sets: 0, evictions: 0, expirations: 0 };
+  #hits = 0;
+  #misses = 0;
+  #sets = 0;
+  #evictions = 0;
+  #expirations = 0;
   readonly #slots = new Map<K, number>();
   #keys: (K | undefined)[] = new Array<K | undefined>(INITIAL_SLOTS);
   #values: (V | undefined)[] = new Array<V | undefined>(INITIAL_SLOTS);
   readonly #lists: SlotLists;
-  #meta: Uint8Array;
-  #stamp: Uint16Array;
   readonly #policy: SegmentedPolicy;
   readonly #adaptive: AdaptivePolicy | undefined;
   readonly #hash: KeyHash;
@@ -59,10 +68,15 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   /** Bytes per slot when they are tracked apart from the policy's charge. */
   #sizes: Float64Array | undefined;
   #costs: Float64Array | undefined;
+  readonly #log = new Uint32Array(LOG_SLOTS);
+  #logged = 0;
+  #hitsToFollow = 0;
   #trackedBytes = 0;
   #freeSlot = 0;
   #nextSlot: number = FIRST_SLOT;
   #sweepAt: number = FIRST_SLOT;
+  /** No entry has an end, a size or a cost of its own. */
+  #plain: boolean;
   readonly #maxEntries: number;
   readonly #maxBytes: number | undefined;
   readonly #clock: Clock;
@@ -83,10 +97,9 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
         ? Infinity
         : Math.max(1, Math.ceil(options.maxBytes / ASSUMED_ENTRY_BYTES)),
     );
+    this.#plain = !weighted && !options.trackSizes;
     this.#lists = new SlotLists(INITIAL_SLOTS, weighted);
     this.#lists.setEpochLength(expectedEntries);
-    this.#meta = this.#lists.meta;
-    this.#stamp = this.#lists.stamp;
     if (options.trackSizes && !weighted) this.#sizes = new Float64Array(INITIAL_SLOTS);
     this.#policy = new SegmentedPolicy(this.#lists, {
       capacity: options.maxBytes ?? this.#maxEntries,
@@ -107,6 +120,16 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     }
   }
 
+  get counters(): StoreCounters {
+    return {
+      hits: this.#hits + this.#logged,
+      misses: this.#misses,
+      sets: this.#sets,
+      evictions: this.#evictions,
+      expirations: this.#expirations,
+    };
+  }
+
   get size(): number {
     return this.#slots.size;
   }
@@ -124,15 +147,23 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   get(key: K): V | undefined {
     const slot = this.#slots.get(key);
     if (slot === undefined || (this.#expires !== undefined && this.#endIfExpired(slot))) {
-      this.counters.misses++;
+      this.#misses++;
       return undefined;
     }
-    // SlotLists.touch, inlined: the hit path (bench case `hit-path`).
-    const meta = this.#meta[slot]!;
-    this.#meta[slot] = (meta < FREQUENCY_FULL ? meta + (1 << FREQUENCY_SHIFT) : meta) | TOUCHED;
-    this.#stamp[slot] = this.#lists.epoch;
-    this.counters.hits++;
-    if ((meta & SAMPLED) !== 0) this.#follow(slot);
+    const logged = this.#logged;
+    this.#log[logged] = slot;
+    this.#logged = logged + 1;
+    if (logged === LOG_SLOTS - 1) this.#drain();
+    return this.#values[slot - FIRST_SLOT];
+  }
+
+  use(key: K): V | undefined {
+    const slot = this.#slots.get(key);
+    if (slot === undefined || (this.#expires !== undefined && this.#endIfExpired(slot))) return undefined;
+    const logged = this.#logged;
+    this.#log[logged] = slot;
+    this.#logged = logged + 1;
+    if (logged === LOG_SLOTS - 1) this.#drain();
     return this.#values[slot - FIRST_SLOT];
   }
 
@@ -152,13 +183,34 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     return this.#expires === undefined ? Infinity : this.#expires[slot - FIRST_SLOT]!;
   }
 
+  /** `set` of an entry without end, size or cost, kept short for the case that nothing else was ever set. */
+  setPlain(key: K, value: V): void {
+    if (this.#plain) {
+      this.#sets++;
+      if (this.#logged > 0) this.#drain();
+      const present = this.#slots.get(key);
+      if (present === undefined) {
+        // Not in one expression: inserting may replace the array.
+        const slot = this.#insert(key, 1);
+        this.#values[slot - FIRST_SLOT] = value;
+        if (this.#slots.size > this.#maxEntries) this.#evict('capacity');
+        this.#policy.rebalance();
+        this.#policy.maybeAge(this.#hits + this.#sets, this.#slots.size);
+      } else {
+        this.#lists.touch(present);
+        this.#values[present - FIRST_SLOT] = value;
+      }
+    } else this.set(key, value, Infinity, undefined, 1);
+  }
+
   set(key: K, value: V, expiresAtMs: number, sizeBytes: number | undefined, cost: number): void {
-    this.counters.sets++;
+    this.#sets++;
+    this.#drain();
     const bytes = this.#bytesToCharge(key, value, sizeBytes);
     const present = this.#slots.get(key);
     if (this.#maxBytes !== undefined && bytes > this.#maxBytes) {
       if (present !== undefined) this.#release(present);
-      this.counters.evictions++;
+      this.#evictions++;
       this.#onEvict?.(key, value, 'oversized');
       return;
     }
@@ -176,6 +228,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   delete(key: K): boolean {
+    this.#drain();
     const slot = this.#slots.get(key);
     if (slot === undefined) return false;
     if (this.#adaptive !== undefined) this.#adaptive.delete(this.#hash.of(key));
@@ -185,6 +238,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   clear(): void {
+    this.#drain();
     this.#slots.clear();
     this.#keys.fill(undefined);
     this.#values.fill(undefined);
@@ -197,6 +251,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   trim(targetBytes: number): number {
+    this.#drain();
     const before = this.sizeBytes;
     let bytes = before;
     while (bytes > targetBytes && this.#slots.size > 0) {
@@ -210,8 +265,17 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   missRatioCurve(): MissRatioPoint[] {
-    const reads = this.counters.hits + this.counters.misses;
-    return reads === 0 ? [] : [{ entries: this.size, missRatio: this.counters.misses / reads }];
+    this.#drain();
+    const reads = this.#hits + this.#misses;
+    if (reads === 0) return [];
+    const missRatio = this.#misses / reads;
+    const full = this.#maxBytes === undefined ? this.#maxEntries : this.size;
+    const points = [{ entries: full, missRatio }];
+    for (const { factor, difference } of this.#adaptive?.curve(this.#hits + this.#sets) ?? []) {
+      const entries = Math.max(1, Math.round(full * factor));
+      points.push({ entries, missRatio: Math.min(1, Math.max(0, missRatio + difference)) });
+    }
+    return points.sort((a, b) => a.entries - b.entries);
   }
 
   keys(): IterableIterator<K> {
@@ -239,6 +303,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     const followers = this.#adaptive?.follows(hash) === true ? this.#adaptive : undefined;
     this.#policy.insert(slot, hash, followers !== undefined, charge);
     followers?.access(hash, charge);
+    this.#hitsToFollow = FOLLOWED_HITS;
     return slot;
   }
 
@@ -247,31 +312,51 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     if (this.#maxBytes !== undefined) this.#lists.recharge(slot, bytes);
   }
 
+  /**
+   * Applies the hits that were only written down. Done before anything else changes, so the log holds live slots; in one
+   * go because the slots' words are far apart in memory and a loop of independent accesses waits for them together
+   * instead of one per hit (bench case `hit-path-200k`).
+   */
+  #drain(): void {
+    const log = this.#log;
+    const facts = this.#lists.facts;
+    const stamp = this.#lists.epochStamp;
+    const logged = this.#logged;
+    for (let i = 0; i < logged; i++) {
+      const slot = log[i]!;
+      // SlotLists.touch, inlined.
+      const word = facts[slot]!;
+      const low = word & LOW_BITS;
+      facts[slot] = stamp | (low < FREQUENCY_BITS ? low + (1 << FREQUENCY_SHIFT) : low) | TOUCHED;
+      if ((word & SAMPLED) !== 0 && this.#hitsToFollow > 0) this.#follow(slot);
+    }
+    this.#hits += logged;
+    this.#logged = 0;
+  }
+
   #follow(slot: number): void {
+    this.#hitsToFollow--;
     this.#adaptive!.access(this.#hash.of(this.#keys[slot - FIRST_SLOT]), this.#lists.chargeOf(slot));
   }
 
   /** Evicts until the limits hold. */
   #settle(): void {
-    for (;;) {
-      const over =
-        this.#slots.size > this.#maxEntries ||
-        (this.#maxBytes !== undefined && this.#lists.totalWeight > this.#maxBytes);
-      if (!over) {
-        this.#policy.victim(false);
-        break;
-      }
-      this.#evict('capacity');
-    }
-    this.#policy.maybeAge(this.counters.hits + this.counters.sets);
+    while (this.#isOverLimit()) this.#evict('capacity');
+    this.#policy.rebalance();
+    this.#policy.maybeAge(this.#hits + this.#sets, this.#slots.size);
+  }
+
+  #isOverLimit(): boolean {
+    if (this.#slots.size > this.#maxEntries) return true;
+    return this.#maxBytes !== undefined && this.#lists.totalWeight > this.#maxBytes;
   }
 
   #evict(why: EvictReason): void {
-    const slot = this.#policy.victim(true);
+    const slot = this.#policy.victim();
     const key = this.#keys[slot - FIRST_SLOT] as K;
     const value = this.#values[slot - FIRST_SLOT] as V;
     this.#forget(slot);
-    this.counters.evictions++;
+    this.#evictions++;
     this.#onEvict?.(key, value, why);
   }
 
@@ -285,11 +370,12 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
 
   #endIfExpired(slot: number): boolean {
     if (!this.#isOver(slot)) return false;
+    this.#drain();
     const key = this.#keys[slot - FIRST_SLOT] as K;
     const value = this.#values[slot - FIRST_SLOT] as V;
     this.#adaptive?.delete(this.#hash.of(key));
     this.#release(slot);
-    this.counters.expirations++;
+    this.#expirations++;
     this.#onEvict?.(key, value, 'expired');
     return true;
   }
@@ -339,8 +425,6 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   #grow(): void {
     const slots = Math.min(2 * this.#keys.length, this.#maxEntries + 2);
     this.#lists.grow(slots);
-    this.#meta = this.#lists.meta;
-    this.#stamp = this.#lists.stamp;
     this.#keys = grown(this.#keys, slots);
     this.#values = grown(this.#values, slots);
     if (this.#expires !== undefined) this.#expires = grownNumbers(this.#expires, slots);
@@ -350,11 +434,13 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   #setExpiry(slot: number, expiresAtMs: number): void {
+    this.#plain = false;
     if (this.#expires === undefined) this.#expires = new Float64Array(this.#keys.length).fill(Infinity);
     this.#expires[slot - FIRST_SLOT] = expiresAtMs;
   }
 
   #setCost(slot: number, cost: number): void {
+    this.#plain = false;
     if (this.#costs === undefined) {
       this.#costs = new Float64Array(this.#keys.length).fill(1);
       this.#policy.worth = (slot) => this.#costs![slot - FIRST_SLOT]!;
@@ -363,6 +449,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   }
 
   #startTracking(): void {
+    this.#plain = false;
     this.#sizes = new Float64Array(this.#keys.length);
     for (const [key, slot] of this.#slots) {
       const bytes = Math.ceil(this.#sizeOf(this.#values[slot - FIRST_SLOT] as V, key));

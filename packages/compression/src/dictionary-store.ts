@@ -50,7 +50,7 @@ export class DictionaryStore {
         `id ${id} names other bytes already`,
       );
     }
-    const copy = { id, bytes: Uint8Array.from(bytes) };
+    const copy = { id, bytes: new Uint8Array(bytes) };
     if (this.#path !== undefined) replaceFile(this.#path, serialize([...this.#dictionaries.values(), copy]));
     this.#dictionaries.set(id, copy);
     return this;
@@ -89,7 +89,7 @@ function parse(bytes: Uint8Array): Dictionary[] {
   while (reader.remaining > 0) {
     const start = reader.at;
     const id = Buffer.from(reader.bytes(reader.varint())).toString();
-    const content = Uint8Array.from(reader.bytes(reader.varint()));
+    const content = new Uint8Array(reader.bytes(reader.varint()));
     const end = reader.at;
     if (crc32(bytes.subarray(start, end)) !== reader.u32())
       throw corrupt('a dictionary in the file is damaged');

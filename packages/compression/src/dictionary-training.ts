@@ -99,7 +99,7 @@ function split(samples: Iterable<Uint8Array>): { training: Corpus; heldOut: Uint
 }
 
 function corpusOf(samples: readonly Uint8Array[]): Corpus {
-  const bytes = Uint8Array.from(Buffer.concat(samples));
+  const bytes = new Uint8Array(Buffer.concat(samples));
   const starts = [0];
   for (const sample of samples) starts.push((starts.at(-1) ?? 0) + sample.length);
   return { bytes, starts };
@@ -139,7 +139,7 @@ function word(bytes: Uint8Array, at: number): number {
 
 function select(corpus: Corpus, allCounts: Uint32Array, size: number, k: number): Uint8Array {
   const { bytes } = corpus;
-  const counts = Uint32Array.from(allCounts);
+  const counts = new Uint32Array(allCounts);
   const dictionary = new Uint8Array(size);
   let room = size;
   // As many epochs as segments fit, but long enough that each has a choice.

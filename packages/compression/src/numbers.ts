@@ -6,11 +6,13 @@
 //   decimals u8      for the decimal forms: value = integer / 10^decimals
 //   width    u8      bytes a value takes in the planes
 //   count    varint  number of values
+//   patches  varint  number of values that the form cannot say, such as -0 among decimals
 //   planes   width * count bytes, lowest byte first
+//   patches * (u32 index, u32 low and u32 high word of the double)
 //
-// The decimal forms follow the observation of ALP (Afroozeh, Kuffo and Boncz, SIGMOD 2024): most stored doubles are
-// short decimals. A form is used only if every value comes back bit for bit; the XOR form is that of Gorilla (Pelkonen
-// et al., VLDB 2015), for the rest. Which form is smallest is measured on a prefix, not guessed.
+// The decimal forms follow ALP (Afroozeh, Kuffo and Boncz, SIGMOD 2024): most stored doubles are short decimals, and the
+// few that are not are patched in. The XOR form is that of Gorilla (Pelkonen et al., VLDB 2015). Every value comes back
+// bit for bit in any form; which form is smallest is measured on a prefix, not guessed.
 import { zstdCompressSync } from 'node:zlib';
 import { ByteReader, ByteWriter } from './byte-sequence.ts';
 import { corrupt, tooLarge } from './errors.ts';
@@ -36,12 +38,17 @@ const FORM = {
   deltas: 3,
 } as const;
 
+const ALL_FORMS: readonly number[] = Object.values(FORM);
+
 /** Integers below this have exact differences and exact zigzag codes in a double. */
 const MAX_INTEGER = 2 ** 50;
 const MAX_DECIMALS = 14;
 /** Values of the prefix on which the forms compete. */
 const TRIAL_VALUES = 4096;
 const WORD = 2 ** 32;
+/** With more patches than one value in so many, a decimal form is not tried. */
+const VALUES_PER_PATCH = 64;
+const PATCH_BYTES = 12;
 
 interface Planes {
   readonly form: number;
@@ -50,21 +57,24 @@ interface Planes {
   /** Low and high 32 bits of each value. */
   readonly low: Uint32Array;
   readonly high: Uint32Array;
+  /** Indexes of the values to patch. */
+  readonly patched: readonly number[];
 }
 
 export function encodeNumbers(values: NumberArray): Uint8Array {
-  const prefix = formsOf(values.length > TRIAL_VALUES ? values.slice(0, TRIAL_VALUES) : values);
-  const wanted = prefix.length > 1 ? smallest(prefix) : prefix[0];
-  const planes = values.length > TRIAL_VALUES ? formsOf(values) : prefix;
-  const chosen = planes.find((one) => one.form === wanted?.form) ?? planes[0];
-  if (chosen === undefined) throw new TypeError('numbers have no form');
-  const header = new ByteWriter();
-  header.u8(elementOf(values)).u8(chosen.form).u8(chosen.decimals).u8(chosen.width).varint(values.length);
-  const head = header.finish();
-  const body = new Uint8Array(head.length + chosen.width * values.length);
-  body.set(head);
-  layPlanes(chosen, body.subarray(head.length));
-  return body;
+  const chosen = smallestForm(values);
+  const writer = new ByteWriter();
+  writer.u8(elementOf(values)).u8(chosen.form).u8(chosen.decimals).u8(chosen.width);
+  writer.varint(values.length).varint(chosen.patched.length);
+  const laid = new Uint8Array(chosen.width * values.length);
+  layPlanes(chosen, laid);
+  writer.bytes(laid);
+  const patch = new DataView(new ArrayBuffer(8));
+  for (const index of chosen.patched) {
+    patch.setFloat64(0, Number(values[index]), true);
+    writer.u32(index).u32(patch.getUint32(0, true)).u32(patch.getUint32(4, true));
+  }
+  return writer.finish();
 }
 
 export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberArray {
@@ -74,6 +84,7 @@ export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberA
   const decimals = reader.u8();
   const width = reader.u8();
   const count = reader.varint();
+  const patches = reader.varint();
   if (element > ELEMENT.list || form > FORM.deltas || decimals > MAX_DECIMALS || width > 8) {
     throw corrupt('the frame holds an unknown number format');
   }
@@ -82,17 +93,39 @@ export function decodeNumbers(body: Uint8Array, maxOutputBytes: number): NumberA
   if (count * elementBytes > maxOutputBytes) {
     throw tooLarge(`${count} numbers take more than maxOutputBytes (${maxOutputBytes})`);
   }
-  if (reader.remaining !== width * count) throw corrupt('the numbers and their count do not match');
-  const planes = gatherPlanes({ form, decimals, width }, reader.bytes(width * count), count);
-  if (element === ELEMENT.float64) return restoreDoubles(planes, new Float64Array(count), false);
+  if (reader.remaining !== width * count + PATCH_BYTES * patches) {
+    throw corrupt('the numbers and their count do not match');
+  }
+  const values = restored(
+    element,
+    gatherPlanes({ form, decimals, width }, reader.bytes(width * count), count),
+  );
+  const patch = new DataView(new ArrayBuffer(8));
+  for (let i = 0; i < patches; i++) {
+    const index = reader.u32();
+    patch.setUint32(0, reader.u32(), true);
+    patch.setUint32(4, reader.u32(), true);
+    if (index >= count || values instanceof BigInt64Array) throw corrupt('a patched number is out of range');
+    values[index] = patch.getFloat64(0, true);
+  }
+  return element === ELEMENT.list ? Array.from(values as Float64Array) : values;
+}
+
+function restored(
+  element: number,
+  planes: Planes,
+): Float64Array | Float32Array | Int32Array | Uint32Array | BigInt64Array {
+  const count = planes.low.length;
   if (element === ELEMENT.float32) {
-    if (form === FORM.bits || form === FORM.xor) return restoreFloat32Bits(planes, new Float32Array(count));
-    return restoreDoubles(planes, new Float32Array(count), false);
+    const isBits = planes.form === FORM.bits || planes.form === FORM.xor;
+    return isBits
+      ? restoreFloat32Bits(planes, new Float32Array(count))
+      : restoreDoubles(planes, new Float32Array(count), false);
   }
   if (element === ELEMENT.int32) return restoreDoubles(planes, new Int32Array(count), true);
   if (element === ELEMENT.uint32) return restoreDoubles(planes, new Uint32Array(count), true);
   if (element === ELEMENT.int64) return restoreInt64(planes, new BigInt64Array(count));
-  return Array.from(restoreDoubles(planes, new Float64Array(count), false));
+  return restoreDoubles(planes, new Float64Array(count), false);
 }
 
 function elementOf(values: NumberArray): number {
@@ -104,29 +137,57 @@ function elementOf(values: NumberArray): number {
   return ELEMENT.list;
 }
 
-/** Every form that gives these values back bit for bit; never empty. */
-function formsOf(values: NumberArray): Planes[] {
-  if (values instanceof BigInt64Array) return int64Forms(values);
-  if (values instanceof Int32Array || values instanceof Uint32Array)
-    return integerForms(Float64Array.from(values), 0);
-  const single = values instanceof Float32Array;
-  const doubles = values instanceof Float64Array ? values : Float64Array.from(values);
-  const decimals = commonDecimals(doubles, single);
-  const exact = decimals === undefined ? [] : integerForms(scaled(doubles, decimals), decimals);
-  return [...exact, ...(single ? float32BitForms(values) : doubleBitForms(doubles))];
+/** The form that is smallest on a prefix; of the bits as they are when the rest does not fit it. */
+function smallestForm(values: NumberArray): Planes {
+  const isPrefix = values.length > TRIAL_VALUES;
+  const forms = formsOf(isPrefix ? values.slice(0, TRIAL_VALUES) : values, ALL_FORMS);
+  const best = forms.length > 1 ? smallest(forms) : forms[0];
+  if (!isPrefix && best !== undefined) return best;
+  const [chosen] = formsOf(values, best === undefined ? [] : [best.form]);
+  const [fallback] = chosen === undefined ? formsOf(values, [FORM.bits]) : [chosen];
+  if (fallback === undefined) throw new TypeError('numbers have no form');
+  return fallback;
 }
 
-/** Smallest d such that every value is an integer / 10^d, or `undefined`. */
-function commonDecimals(values: Float64Array, single: boolean): number | undefined {
-  let decimals = 0;
-  for (let i = 0; i < values.length; i++) {
-    while (!isDecimal(values[i] ?? 0, decimals, single)) {
-      // Raising d only for this value is enough: an exact n / 10^d is tried again below with the final d.
-      if (++decimals > MAX_DECIMALS) return undefined;
-    }
+/** Those of the wanted forms that say the values exactly. Bits always do; for 32-bit integers, integers do. */
+function formsOf(values: NumberArray, wanted: readonly number[]): Planes[] {
+  if (values instanceof BigInt64Array) return int64Forms(values, wanted);
+  if (values instanceof Int32Array || values instanceof Uint32Array) {
+    return integerForms(new Float64Array(values), 0, [], wanted);
   }
-  for (const value of values) if (!isDecimal(value, decimals, single)) return undefined;
-  return decimals;
+  const single = values instanceof Float32Array;
+  const doubles = values instanceof Float64Array ? values : new Float64Array(values);
+  const asBits = single ? float32BitForms(values, wanted) : doubleBitForms(doubles, wanted);
+  return [...decimalForms(doubles, single, wanted), ...asBits];
+}
+
+/** The values as integers over the smallest power of ten that says nearly all of them; none when no power does. */
+function decimalForms(values: Float64Array, single: boolean, wanted: readonly number[]): Planes[] {
+  if (!wanted.includes(FORM.integers) && !wanted.includes(FORM.deltas)) return [];
+  for (let decimals = 0; decimals <= MAX_DECIMALS; decimals++) {
+    const patched = exceptions(values, decimals, single);
+    if (patched === undefined) continue;
+    const power = 10 ** decimals;
+    const integers = new Float64Array(values.length);
+    for (let i = 0; i < integers.length; i++) integers[i] = Math.round((values[i] as number) * power);
+    // A patched value takes the integer before it, which costs nothing among differences.
+    for (const index of patched) integers[index] = integers[index - 1] ?? 0;
+    return integerForms(integers, decimals, patched, wanted);
+  }
+  return [];
+}
+
+function exceptions(values: Float64Array, decimals: number, single: boolean): number[] | undefined {
+  const most = Math.floor(values.length / VALUES_PER_PATCH);
+  const found: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (isDecimal(value, decimals, single)) continue;
+    // A NaN has 2^53 bit patterns, and a patch would keep only one.
+    if (found.length === most || Number.isNaN(value)) return undefined;
+    found.push(i);
+  }
+  return found;
 }
 
 function isDecimal(value: number, decimals: number, single: boolean): boolean {
@@ -137,80 +198,91 @@ function isDecimal(value: number, decimals: number, single: boolean): boolean {
   return (single ? Math.fround(restored) : restored) === value;
 }
 
-function scaled(values: Float64Array, decimals: number): Float64Array {
-  const power = 10 ** decimals;
-  return values.map((value) => Math.round(value * power));
+function integerForms(
+  integers: Float64Array,
+  decimals: number,
+  patched: readonly number[],
+  wanted: readonly number[],
+): Planes[] {
+  return [FORM.integers, FORM.deltas]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(integers.length);
+      const high = new Uint32Array(integers.length);
+      let previous = 0;
+      let largest = 0;
+      for (let i = 0; i < integers.length; i++) {
+        const integer = integers[i] ?? 0;
+        const difference = form === FORM.deltas ? integer - previous : integer;
+        previous = integer;
+        const code = difference >= 0 ? difference * 2 : -difference * 2 - 1;
+        if (code > largest) largest = code;
+        low[i] = code % WORD;
+        high[i] = code / WORD;
+      }
+      let width = 0;
+      while (largest >= 256 ** width) width++;
+      return { form, decimals, width, low, high, patched };
+    });
 }
 
-function integerForms(integers: Float64Array, decimals: number): Planes[] {
-  return [FORM.integers, FORM.deltas].map((form) => {
-    const low = new Uint32Array(integers.length);
-    const high = new Uint32Array(integers.length);
-    let previous = 0;
-    let largest = 0;
-    for (let i = 0; i < integers.length; i++) {
-      const integer = integers[i] ?? 0;
-      const difference = form === FORM.deltas ? integer - previous : integer;
-      previous = integer;
-      const code = difference >= 0 ? difference * 2 : -difference * 2 - 1;
-      if (code > largest) largest = code;
-      low[i] = code % WORD;
-      high[i] = code / WORD;
-    }
-    let width = 0;
-    while (largest >= 256 ** width) width++;
-    return { form, decimals, width, low, high };
-  });
-}
-
-function doubleBitForms(values: Float64Array): Planes[] {
+function doubleBitForms(values: Float64Array, wanted: readonly number[]): Planes[] {
   const words = new Uint32Array(
     values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),
   );
-  return bitForms(words, values.length, 2);
+  return bitForms(words, values.length, 2, wanted);
 }
 
-function float32BitForms(values: Float32Array): Planes[] {
+function float32BitForms(values: Float32Array, wanted: readonly number[]): Planes[] {
   const words = new Uint32Array(
     values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),
   );
-  return bitForms(words, values.length, 1);
+  return bitForms(words, values.length, 1, wanted);
 }
 
-function bitForms(words: Uint32Array, count: number, wordsPerValue: 1 | 2): Planes[] {
-  return [FORM.bits, FORM.xor].map((form) => {
-    const low = new Uint32Array(count);
-    const high = new Uint32Array(count);
-    for (let i = 0; i < count; i++) {
-      const at = i * wordsPerValue;
-      const before = at - wordsPerValue;
-      const xor = form === FORM.xor && i > 0;
-      low[i] = (words[at] ?? 0) ^ (xor ? (words[before] ?? 0) : 0);
-      if (wordsPerValue === 2) high[i] = (words[at + 1] ?? 0) ^ (xor ? (words[before + 1] ?? 0) : 0);
-    }
-    return { form, decimals: 0, width: 4 * wordsPerValue, low, high };
-  });
+function bitForms(
+  words: Uint32Array,
+  count: number,
+  wordsPerValue: 1 | 2,
+  wanted: readonly number[],
+): Planes[] {
+  return [FORM.bits, FORM.xor]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(count);
+      const high = new Uint32Array(count);
+      for (let i = 0; i < count; i++) {
+        const at = i * wordsPerValue;
+        const before = at - wordsPerValue;
+        const xor = form === FORM.xor && i > 0;
+        low[i] = (words[at] ?? 0) ^ (xor ? (words[before] ?? 0) : 0);
+        if (wordsPerValue === 2) high[i] = (words[at + 1] ?? 0) ^ (xor ? (words[before + 1] ?? 0) : 0);
+      }
+      return { form, decimals: 0, width: 4 * wordsPerValue, low, high, patched: [] };
+    });
 }
 
 /** 64-bit integers wrap: a difference is taken modulo 2^64, as two's complement does. */
-function int64Forms(values: BigInt64Array): Planes[] {
-  return [FORM.bits, FORM.deltas].map((form) => {
-    const low = new Uint32Array(values.length);
-    const high = new Uint32Array(values.length);
-    let previous = 0n;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i] ?? 0n;
-      let code = value;
-      if (form === FORM.deltas) {
-        const difference = BigInt.asIntN(64, value - previous);
-        code = (difference << 1n) ^ (difference >> 63n);
-        previous = value;
+function int64Forms(values: BigInt64Array, wanted: readonly number[]): Planes[] {
+  return [FORM.bits, FORM.deltas]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(values.length);
+      const high = new Uint32Array(values.length);
+      let previous = 0n;
+      for (let i = 0; i < values.length; i++) {
+        const value = values[i] ?? 0n;
+        let code = value;
+        if (form === FORM.deltas) {
+          const difference = BigInt.asIntN(64, value - previous);
+          code = (difference << 1n) ^ (difference >> 63n);
+          previous = value;
+        }
+        low[i] = Number(BigInt.asUintN(32, code));
+        high[i] = Number(BigInt.asUintN(32, code >> 32n));
       }
-      low[i] = Number(BigInt.asUintN(32, code));
-      high[i] = Number(BigInt.asUintN(32, code >> 32n));
-    }
-    return { form, decimals: 0, width: 8, low, high };
-  });
+      return { form, decimals: 0, width: 8, low, high, patched: [] };
+    });
 }
 
 function smallest(forms: readonly Planes[]): Planes | undefined {
@@ -219,7 +291,7 @@ function smallest(forms: readonly Planes[]): Planes | undefined {
   for (const form of forms) {
     const laid = new Uint8Array(form.width * form.low.length);
     layPlanes(form, laid);
-    const size = zstdCompressSync(laid).length;
+    const size = zstdCompressSync(laid).length + form.patched.length * PATCH_BYTES;
     if (size < bestSize) {
       best = form;
       bestSize = size;
@@ -252,7 +324,7 @@ function gatherPlanes(
     const base = plane * count;
     for (let i = 0; i < count; i++) words[i] = (words[i] ?? 0) | ((source[base + i] ?? 0) << shift);
   }
-  return { ...header, low, high };
+  return { ...header, low, high, patched: [] };
 }
 
 function restoreDoubles<T extends Float64Array | Float32Array | Int32Array | Uint32Array>(

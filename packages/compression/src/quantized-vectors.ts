@@ -68,7 +68,7 @@ export class QuantizedVectors {
     this.#steps = steps;
     this.#codes = new Uint8Array(this.length * this.#bytesPerVector);
     this.#norms = new Float32Array(this.length);
-    this.#originals = keepOriginals ? Float32Array.from(vectors) : undefined;
+    this.#originals = keepOriginals ? new Float32Array(vectors) : undefined;
     for (let i = 0; i < this.length; i++) {
       this.#encode(i, vectors);
       this.#norms[i] = normOf(this.reconstruct(i));

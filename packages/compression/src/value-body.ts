@@ -42,7 +42,7 @@ export function valueOf(body: number, bytes: Uint8Array, maxOutputBytes: number)
       if (bytes.length % 2 !== 0) throw corrupt('a UTF-16 text has an odd number of bytes');
       return asBuffer(bytes).toString('utf16le');
     case BODY.bytes:
-      return Uint8Array.from(bytes);
+      return new Uint8Array(bytes);
     case BODY.numbers:
       return decodeNumbers(bytes, maxOutputBytes);
     case BODY.streamBlock:

@@ -47,7 +47,7 @@ export class VersionChain {
     const count = reader.varint();
     if (keyframeEvery < 1 || keyframeEvery > MAX_KEYFRAME_EVERY) throw corrupt('not a version chain');
     const frames: Uint8Array[] = [];
-    for (let i = 0; i < count; i++) frames.push(Uint8Array.from(reader.bytes(reader.varint())));
+    for (let i = 0; i < count; i++) frames.push(new Uint8Array(reader.bytes(reader.varint())));
     const end = reader.at;
     if (reader.remaining < CHECKSUM_BYTES) throw truncated('the version chain is cut off');
     if (reader.u32() !== crc32(bytes.subarray(0, end)))
@@ -75,7 +75,7 @@ export class VersionChain {
       kind: 'bytes',
       ...(base === undefined ? {} : { base }),
     });
-    this.#newest = Uint8Array.from(bytes);
+    this.#newest = new Uint8Array(bytes);
     this.#sizeBytes += frame.length;
     return this.#frames.push(frame) - 1;
   }
@@ -85,7 +85,7 @@ export class VersionChain {
     if (!Number.isSafeInteger(index) || index < 0 || index >= this.#frames.length) {
       throw new RangeError(`index must be an integer from 0 to ${this.#frames.length - 1}`);
     }
-    if (index === this.#frames.length - 1 && this.#newest !== undefined) return Uint8Array.from(this.#newest);
+    if (index === this.#frames.length - 1 && this.#newest !== undefined) return new Uint8Array(this.#newest);
     let version: Uint8Array | undefined;
     for (let i = index - (index % this.#keyframeEvery); i <= index; i++) version = this.#decode(i, version);
     return version ?? new Uint8Array(0);
@@ -95,7 +95,7 @@ export class VersionChain {
     const writer = new ByteWriter().bytes(MAGIC).varint(this.#keyframeEvery).varint(this.#frames.length);
     for (const frame of this.#frames) writer.varint(frame.length).bytes(frame);
     writer.u32(crc32(writer.finish()));
-    return Uint8Array.from(writer.finish());
+    return new Uint8Array(writer.finish());
   }
 
   #baseOfNext(): Uint8Array | undefined {

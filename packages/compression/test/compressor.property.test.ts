@@ -82,6 +82,33 @@ describe('round trips', () => {
     );
   });
 
+  test('decimals with a few odd values among them come back bit for bit', () => {
+    const oddWords = [
+      0x80000000_00000000n,
+      0x7ff00000_00000000n,
+      0x7ff80000_00000001n,
+      0xfff12345_6789abcdn,
+      1n,
+    ];
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(9999), { minLength: 70, maxLength: 300 }),
+        fc.nat(69),
+        fc.nat(4),
+        (list, at, odd) => {
+          const doubles = Float64Array.from(list, (n) => n / 100);
+          new BigUint64Array(doubles.buffer)[at] = oddWords[odd] ?? 0n;
+          const back = roundTrip(doubles, {}) as Float64Array;
+          expect(new BigUint64Array(back.buffer)).toStrictEqual(new BigUint64Array(doubles.buffer));
+          const floats = Float32Array.from(list, (n) => n / 100);
+          new Uint32Array(floats.buffer)[at] = Number((oddWords[odd] ?? 0n) >> 32n) | odd;
+          const single = roundTrip(floats, {}) as Float32Array;
+          expect(new Uint32Array(single.buffer)).toStrictEqual(new Uint32Array(floats.buffer));
+        },
+      ),
+    );
+  });
+
   test('any integers come back equal in the array type they went in', () => {
     fc.assert(
       fc.property(fc.int32Array(), fc.uint32Array(), fc.bigInt64Array(), (int32, uint32, int64) => {

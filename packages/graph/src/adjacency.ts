@@ -21,6 +21,26 @@ export interface EdgeColumns {
   readonly validToMs: number;
 }
 
+/** What most edges carry. */
+export const PLAIN_EDGE: EdgeColumns = { weight: 1, validFromMs: -Infinity, validToMs: Infinity };
+
+/** What `newOf` says of a node that is left out. */
+export const MISSING = 0xffff_ffff;
+/** Words copied between two yields of a compaction: some tenths of a millisecond. */
+const SLICE_WORDS = 32_768;
+const INSERTION_SORT_BELOW = 24;
+
+/** How to copy rows into another numbering. */
+export interface RowCopy {
+  readonly order: Uint32Array;
+  readonly newOf: Uint32Array;
+  /** Asked for each row, because the bits of the source may change between slices. */
+  readonly fromBits: () => number;
+  readonly toBits: number;
+  readonly typeCount: number;
+  readonly expectedWords: number;
+}
+
 export class Adjacency {
   /** Read by the traversal kernels; owned and replaced by this class alone. */
   starts: Uint32Array;
@@ -36,6 +56,8 @@ export class Adjacency {
   /** Rows that moved since the pool was built, and so may be larger than they look. */
   #capacityLog2: Uint8Array | undefined;
   #rows: number;
+  /** -1: not known yet. */
+  #occupiedRows = -1;
 
   /** Takes ownership of dense offsets (rows + 1) and words. */
   constructor(offsets: Uint32Array, words: Uint32Array, used: number) {
@@ -50,9 +72,29 @@ export class Adjacency {
     return new Adjacency(new Uint32Array(1), new Uint32Array(0), 0);
   }
 
+  /** Whether rows are dense, as `offsets` describes them. */
+  get isDense(): boolean {
+    return this.#capacityLog2 === undefined;
+  }
+
+  /** Where each row starts, and the end of the last; only while dense. */
+  get offsets(): Uint32Array {
+    return new Uint32Array(this.starts.buffer, this.starts.byteOffset, this.#rows + 1);
+  }
+
   /** Rows, one per ordinal. */
   get rows(): number {
     return this.#rows;
+  }
+
+  /** Every row from this one on is empty. */
+  get occupiedRows(): number {
+    if (this.#occupiedRows === -1) {
+      let rows = this.#rows;
+      while (rows > 0 && this.starts[rows - 1] === this.ends[rows - 1]) rows--;
+      this.#occupiedRows = rows;
+    }
+    return this.#occupiedRows;
   }
 
   /** Words handed out, garbage included. */
@@ -106,6 +148,7 @@ export class Adjacency {
 
   /** What an edge carries, for undo and for weighted paths. */
   columnsAt(index: number): EdgeColumns {
+    if (this.weights === undefined && this.validFrom === undefined) return PLAIN_EDGE;
     return {
       weight: this.weights === undefined ? 1 : this.weights[index]!,
       validFromMs: this.validFrom === undefined ? -Infinity : this.validFrom[index]!,
@@ -113,19 +156,24 @@ export class Adjacency {
     };
   }
 
-  /** Inserts or updates one edge; true when it is new. O(log degree) plus moving the tail of the row. */
-  put(row: number, word: number, columns: EdgeColumns): boolean {
+  /**
+   * Inserts or updates one edge; returns what it carried before, undefined when it is new. O(log degree) plus moving
+   * the tail of the row.
+   */
+  put(row: number, word: number, columns: EdgeColumns): EdgeColumns | undefined {
     this.#ensureColumns(columns);
     let at = lowerBound(this.words, this.starts[row]!, this.ends[row]!, word);
     const isNew = at === this.ends[row]! || this.words[at] !== word;
+    const before = isNew ? undefined : this.columnsAt(at);
     if (isNew) {
+      if (this.#occupiedRows !== -1 && row >= this.#occupiedRows) this.#occupiedRows = row + 1;
       at = this.#openGap(row, at);
       this.words[at] = word;
     }
     if (this.weights !== undefined) this.weights[at] = columns.weight;
     if (this.validFrom !== undefined) this.validFrom[at] = columns.validFromMs;
     if (this.validTo !== undefined) this.validTo[at] = columns.validToMs;
-    return isNew;
+    return before;
   }
 
   /** Removes one edge; false when there is none. */
@@ -152,6 +200,19 @@ export class Adjacency {
     this.ends[row] = this.starts[row]!;
   }
 
+  /** Restores the order of rows that were filled in another one. */
+  sortRows(): void {
+    for (let row = 0; row < this.#rows; row++) {
+      const start = this.starts[row]!;
+      const end = this.ends[row]!;
+      for (let i = start + 1; i < end; i++) {
+        if (this.words[i - 1]! < this.words[i]!) continue;
+        this.#sortRow(start, end);
+        break;
+      }
+    }
+  }
+
   /** Rewrites every word for another split of its 32 bits. The order within rows does not change. */
   reencode(fromBits: number, toBits: number): void {
     const mask = 2 ** fromBits - 1;
@@ -164,31 +225,85 @@ export class Adjacency {
     }
   }
 
-  /** The same rows in a dense pool without garbage, with room for more. O(edges). */
-  compacted(): Adjacency {
-    const rows = this.#rows;
-    const offsets = new Uint32Array(rows + 1);
-    let used = 0;
-    for (let row = 0; row < rows; row++) {
-      offsets[row] = used;
-      used += this.degree(row);
+  /**
+   * The same graph in a dense pool, with room for more: row i holds row `order[i]` of this one. Neighbours and rows are
+   * renamed by `newOf`; edges to nodes it does not know (`MISSING`) and edges of types from `typeCount` on are left
+   * out. Yields between slices of work; rows may change meanwhile, each is copied as it is at that moment.
+   */
+  *reordered(copy: RowCopy): Generator<void, Adjacency> {
+    const { order } = copy;
+    const offsets = new Uint32Array(order.length + 1);
+    const dense = new Adjacency(offsets, new Uint32Array(0), 0);
+    let sliceEnd = SLICE_WORDS;
+    for (let row = 0; row < order.length; row++) {
+      offsets[row] = dense.#used;
+      dense.#reserve(dense.#used + this.degree(order[row]!), copy.expectedWords);
+      dense.#matchColumns(this);
+      dense.#appendRow(this, order[row]!, copy);
+      // An empty row is work too.
+      if (dense.#used + row >= sliceEnd) {
+        sliceEnd = dense.#used + row + SLICE_WORDS;
+        yield;
+      }
     }
-    offsets[rows] = used;
-    const length = used + (used >>> 2);
-    const dense = new Adjacency(offsets, new Uint32Array(length), used);
-    dense.weights = this.weights && new Float64Array(length);
-    dense.validFrom = this.validFrom && new Float64Array(length);
-    dense.validTo = this.validTo && new Float64Array(length);
-    for (let row = 0; row < rows; row++) {
-      const from = this.starts[row]!;
-      const to = this.ends[row]!;
-      const at = offsets[row]!;
-      for (let i = from; i < to; i++) dense.words[at + i - from] = this.words[i]!;
-      dense.weights?.set(this.weights!.subarray(from, to), at);
-      dense.validFrom?.set(this.validFrom!.subarray(from, to), at);
-      dense.validTo?.set(this.validTo!.subarray(from, to), at);
-    }
+    offsets[order.length] = dense.#used;
     return dense;
+  }
+
+  #appendRow(from: Adjacency, row: number, { newOf, fromBits, toBits, typeCount }: RowCopy): void {
+    const bits = fromBits();
+    const mask = 2 ** bits - 1;
+    const first = this.#used;
+    let at = first;
+    let sorted = true;
+    for (let i = from.starts[row]!, end = from.ends[row]!; i < end; i++) {
+      const word = from.words[i]!;
+      const neighbour = newOf[word & mask] ?? MISSING;
+      const type = word >>> bits;
+      if (neighbour === MISSING || type >= typeCount) continue;
+      const renamed = ((type << toBits) | neighbour) >>> 0;
+      if (at > first && renamed < this.words[at - 1]!) sorted = false;
+      this.words[at] = renamed;
+      if (this.weights !== undefined) this.weights[at] = from.weights![i]!;
+      if (this.validFrom !== undefined) {
+        this.validFrom[at] = from.validFrom![i]!;
+        this.validTo![at] = from.validTo![i]!;
+      }
+      at++;
+    }
+    this.#used = at;
+    if (!sorted) this.#sortRow(first, at);
+  }
+
+  #sortRow(from: number, to: number): void {
+    const { weights, validFrom, validTo } = this;
+    if (weights === undefined && validFrom === undefined) {
+      if (to - from <= INSERTION_SORT_BELOW) insertionSort(this.words, from, to);
+      else this.words.subarray(from, to).sort();
+      return;
+    }
+    const words = this.words.slice(from, to);
+    const order = Array.from(words.keys()).sort((a, b) => words[a]! - words[b]!);
+    const columns = [weights, validFrom, validTo].map((column) => column?.slice(from, to));
+    order.forEach((old, at) => {
+      this.words[from + at] = words[old]!;
+      if (weights !== undefined) weights[from + at] = columns[0]![old]!;
+      if (validFrom !== undefined) validFrom[from + at] = columns[1]![old]!;
+      if (validTo !== undefined) validTo[from + at] = columns[2]![old]!;
+    });
+  }
+
+  #reserve(words: number, atLeast: number): void {
+    if (words > this.words.length) this.#growPool(Math.max(words, atLeast));
+  }
+
+  /** Allocates the columns that `other` has. */
+  #matchColumns(other: Adjacency): void {
+    if (other.weights !== undefined) this.weights ??= new Float64Array(this.words.length).fill(1);
+    if (other.validFrom !== undefined) {
+      this.validFrom ??= new Float64Array(this.words.length).fill(-Infinity);
+      this.validTo ??= new Float64Array(this.words.length).fill(Infinity);
+    }
   }
 
   /** Makes room for one word before `at` in `row`; returns where it goes. */
@@ -230,7 +345,7 @@ export class Adjacency {
   }
 
   #growPool(minimum: number): void {
-    const length = Math.max(1024, Math.ceil(minimum * 1.5));
+    const length = Math.max(1024, Math.ceil(minimum * 1.25));
     if (length > 0xffff_ffff) throw new RangeError('the adjacency pool is full');
     const words = new Uint32Array(length);
     words.set(this.words.subarray(0, this.#used));
@@ -276,6 +391,15 @@ export function lowerBound(words: Uint32Array, from: number, to: number, word: n
     else to = middle;
   }
   return from;
+}
+
+function insertionSort(words: Uint32Array, from: number, to: number): void {
+  for (let i = from + 1; i < to; i++) {
+    const word = words[i]!;
+    let at = i;
+    for (; at > from && words[at - 1]! > word; at--) words[at] = words[at - 1]!;
+    words[at] = word;
+  }
 }
 
 function grownColumn(

@@ -22,8 +22,8 @@ const CUT = 5;
 const KIND = 6;
 const TOUCH_NODE = 7;
 
-/** A big transaction becomes several rows of at most about this size, so that no reader needs a huge buffer. */
-export const MAX_ROW_BYTES: number = 1 << 20;
+/** A big transaction becomes several rows of at most about this size: some 5,000 changes, a millisecond of work. */
+export const MAX_ROW_BYTES: number = 1 << 16;
 
 /** What a reader of the log does with it. */
 export interface ChangeSink {
@@ -61,7 +61,9 @@ export class ChangeWriter {
   }
 
   gone(key: number): void {
-    this.#buffer.writeUInt32LE(key, this.#begin(GONE, 5));
+    // `#begin` may replace the buffer, so it must run before the buffer is read.
+    const at = this.#begin(GONE, 5);
+    this.#buffer.writeUInt32LE(key, at);
   }
 
   edge(source: number, type: number, target: number, columns: EdgeColumns): void {
@@ -87,7 +89,8 @@ export class ChangeWriter {
   }
 
   touch(key: number): void {
-    this.#buffer.writeUInt32LE(key, this.#begin(TOUCH_NODE, 5));
+    const at = this.#begin(TOUCH_NODE, 5);
+    this.#buffer.writeUInt32LE(key, at);
   }
 
   /** The rows to store, in order; the writer is empty afterwards. */

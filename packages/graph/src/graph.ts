@@ -7,6 +7,7 @@ import type { GraphImage } from './graph-image.ts';
 import { checkId, checkType } from './inputs.ts';
 import type { EdgeInput, GraphEdge, GraphNode, Json, NodeInput } from './inputs.ts';
 import { LiveGraph } from './live-graph.ts';
+import type { RebuildReason } from './live-graph.ts';
 import { NodeReader } from './node-reader.ts';
 import { planTraversal } from './planner.ts';
 import type { TraversePlan } from './planner.ts';
@@ -20,7 +21,7 @@ import { passes, streamNodes } from './stream.ts';
 import { budgetOf, chooseNodes, eachNeighbour } from './subgraph.ts';
 import type { SubgraphOptions } from './subgraph.ts';
 import { breadthFirst, depthFirst, Traversal } from './traversal.ts';
-import type { Found, Select, TraversalSource } from './traversal.ts';
+import type { BreadthFirst, Found, Select, TraversalSource } from './traversal.ts';
 import { checkDepth, selectionOf, walkOf } from './traverse-options.ts';
 import type { Direction, Selection, TraverseOptions, Walk } from './traverse-options.ts';
 
@@ -31,6 +32,15 @@ export interface GraphOptions {
   readonly path: string | Database;
   /** What a commit survives; only for a path. Default `'process-crash'`. */
   readonly durability?: 'process-crash' | 'power-loss' | undefined;
+  /** Whether `<path>.csr` is kept next to the file, so that opening needs no row per edge. Default true. */
+  readonly snapshot?: boolean | undefined;
+  /** How much of the change log is kept for processes and snapshots that are behind. Default 64 MiB. */
+  readonly changeLogBytes?: number | undefined;
+  /**
+   * A read sees every commit of another process that was over this long before it began. 0 looks at every read, for
+   * about a microsecond each. Default 0.002, less than a commit takes.
+   */
+  readonly maxStalenessMs?: number | undefined;
   readonly clock?: { now(): number } | undefined;
 }
 
@@ -89,8 +99,13 @@ export interface GraphStats {
   readonly meanDegree: number;
   /** Share of the adjacency that is left behind by rows that moved; what compaction gives back. */
   readonly garbageShare: number;
-  /** Times the image was built from rows, the first included. */
-  readonly rebuilds: number;
+  /** Times the image was built from rows, by reason; the first opening of a file is `'missing'`. */
+  readonly rebuilds: Readonly<Record<RebuildReason, number>>;
+  readonly snapshotLoads: number;
+  readonly snapshotWrites: number;
+  /** Snapshots that could not be written. */
+  readonly snapshotFailures: number;
+  readonly compactions: number;
   /** Changes of other connections that were applied. */
   readonly foreignChanges: number;
 }
@@ -98,6 +113,8 @@ export interface GraphStats {
 const DEFAULT_BATCH_SIZE = 256;
 const MAX_BATCH_SIZE = 65_536;
 const DEFAULT_SEARCH_LIMIT = 20;
+const DEFAULT_STALENESS_MS = 0.002;
+const DEFAULT_CHANGE_LOG_BYTES = 64 * 1024 * 1024;
 const SEARCH_PAGE = 256;
 
 /** A graph in SQLite, walked in memory. All calls but `stream` and `compact` are synchronous. */
@@ -110,10 +127,18 @@ export class Graph implements Disposable {
   readonly #source: TraversalSource;
   #closed = false;
 
-  private constructor(db: Database, ownsDb: boolean, now: () => number) {
+  private constructor(db: Database, ownsDb: boolean, settings: Settings) {
     this.#db = db;
     this.#ownsDb = ownsDb;
-    this.#live = new LiveGraph({ db, sharedHandle: !ownsDb, now, onNodeChange: () => undefined });
+    this.#live = new LiveGraph({
+      db,
+      sharedHandle: !ownsDb,
+      now: settings.now,
+      onNodeChange: () => undefined,
+      changeLogBytes: settings.changeLogBytes,
+      maxStalenessMs: settings.maxStalenessMs,
+      snapshotPath: settings.snapshot && !db.memory ? `${db.name}.csr` : undefined,
+    });
     this.#nodes = new NodeReader(this.#live.store, this.#live.nodeTypes);
     this.#source = {
       readNodes: (image, ordinals) => this.#readNodes(image, ordinals),
@@ -127,13 +152,12 @@ export class Graph implements Disposable {
    * @throws {GraphError} ERR_PERF_GRAPH_NEWER_SCHEMA for a shared database written by a newer version.
    */
   static open(options: GraphOptions): Graph {
-    if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
-    const { path, durability = 'process-crash', clock = Date } = options;
-    if (typeof clock.now !== 'function') throw new TypeError('clock must have a now function');
+    const settings = settingsOf(options);
+    const { path } = options;
     if (typeof path === 'string') {
-      const db = openGraphFile(path, durability);
+      const db = openGraphFile(path, settings.durability);
       try {
-        return new Graph(db, true, () => clock.now());
+        return new Graph(db, true, settings);
       } catch (failure) {
         db.close();
         throw failure;
@@ -143,7 +167,7 @@ export class Graph implements Disposable {
       throw new TypeError('path must be a string or an open database');
     }
     ensureTables(path);
-    return new Graph(path, false, () => clock.now());
+    return new Graph(path, false, settings);
   }
 
   // Writing.
@@ -163,13 +187,22 @@ export class Graph implements Disposable {
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putNodes(nodes: Iterable<NodeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(nodes, (node) => this.#live.putNode(node)));
+    checkIterable(nodes);
+    return this.#live.transaction(() => {
+      let count = 0;
+      for (const node of nodes) {
+        this.#live.putNode(node);
+        count++;
+      }
+      return count;
+    });
   }
 
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putEdges(edges: Iterable<EdgeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(edges, (edge) => this.#live.putEdge(edge)));
+    checkIterable(edges);
+    return this.#live.putEdges(edges);
   }
 
   /** Deletes a node and every edge at it. False when there is none. O(its edges). */
@@ -214,8 +247,9 @@ export class Graph implements Disposable {
 
   /** Distinct neighbours, in the order of their ordinals. */
   neighbors(id: string, options: NeighborOptions = {}): string[] {
-    const ordinal = this.#find('id', id);
+    this.#fresh();
     const walk = walkOf(options, this.#live.edgeTypes);
+    const ordinal = this.#find('id', id, walk.direction);
     if (ordinal === -1) return [];
     const found = new Set<number>();
     eachNeighbour(this.#live.image, walk, ordinal, (neighbour) => found.add(neighbour));
@@ -225,8 +259,9 @@ export class Graph implements Disposable {
 
   /** Number of edges at a node; 0 for a missing node. For `'both'` an edge to itself counts twice. O(1). */
   degree(id: string, direction: Direction = 'out'): number {
-    const ordinal = this.#find('id', id);
+    this.#checkOpen();
     const { direction: checked } = walkOf({ direction }, this.#live.edgeTypes);
+    const ordinal = this.#find('id', id, checked);
     if (ordinal === -1) return 0;
     return sidesOf(this.#live.image, checked).reduce((sum, side) => sum + side.degree(ordinal), 0);
   }
@@ -269,7 +304,7 @@ export class Graph implements Disposable {
 
   /** A shortest path from `a` to `b`, or undefined when there is none. From a node to itself: no edges. */
   shortestPath(a: string, b: string, options: PathOptions = {}): Path | undefined {
-    const from = this.#find('a', a);
+    const from = this.#find('a', a, 'both');
     checkId('b', b);
     const { weighted = false, maxDepth } = options;
     if (typeof weighted !== 'boolean') throw new TypeError('weighted must be a boolean');
@@ -287,7 +322,7 @@ export class Graph implements Disposable {
 
   /** The best nodes around the seeds that fit a budget, with the edges between them. */
   subgraph(seeds: string | readonly string[], options: SubgraphOptions = {}): Subgraph {
-    this.#fresh();
+    this.#fresh('both');
     const budget = budgetOf(options);
     const walk = walkOf(options, this.#live.edgeTypes, 'both');
     const { image } = this.#live;
@@ -343,29 +378,34 @@ export class Graph implements Disposable {
   // Life.
 
   stats(): GraphStats {
-    this.#fresh();
-    const { image, at, nodeTypes, edgeTypes, rebuilds, foreignChanges } = this.#live;
+    this.#fresh('both');
+    const live = this.#live;
+    const { image, nodeTypes, edgeTypes } = live;
     const adjacencyBytes = image.out.sizeBytes + image.in.sizeBytes;
     const garbage = image.out.garbageWords + image.in.garbageWords;
     return {
       nodes: image.nodes,
       edges: image.edges,
-      epoch: at.seq,
+      epoch: live.epoch,
       nodeTypes: [...nodeTypes.names],
       edgeTypes: [...edgeTypes.names],
       sizeBytes: image.sizeBytes,
       bytesPerEdge: image.edges === 0 ? 0 : adjacencyBytes / image.edges,
       meanDegree: image.nodes === 0 ? 0 : image.edges / image.nodes,
       garbageShare: garbage / Math.max(1, image.out.usedWords + image.in.usedWords),
-      rebuilds,
-      foreignChanges,
+      rebuilds: { ...live.rebuilds },
+      snapshotLoads: live.snapshotLoads,
+      snapshotWrites: live.snapshotWrites,
+      snapshotFailures: live.snapshotFailures,
+      compactions: live.compactions,
+      foreignChanges: live.foreignChanges,
     };
   }
 
-  /** Grows with every commit of any process, as far as this one has seen them. */
+  /** Grows with every commit of any process that this one has seen, and whenever nodes get new ordinals. */
   get epoch(): number {
     this.#fresh();
-    return this.#live.at.seq;
+    return this.#live.epoch;
   }
 
   /** Applies what other processes committed; returns the number of changes. Every read does this by itself. */
@@ -374,20 +414,27 @@ export class Graph implements Disposable {
     return this.#live.refresh();
   }
 
-  /** Gives back the space of rows that moved. */
+  /**
+   * Makes the image dense again and writes the snapshot, in slices of the event loop; writes may go on meanwhile.
+   * Gives nodes new ordinals.
+   */
   async compact(): Promise<void> {
     this.#fresh();
     if (this.#live.inTransaction) throw new TypeError('compact cannot run inside a transaction');
-    this.#live.image.compact();
-    await Promise.resolve();
+    await this.#live.compact();
   }
 
-  /** Closes the file. Everything put is in it already. Calling it again does nothing. */
+  /** Writes the snapshot when it is due and closes the file. Everything put is in the file already. Idempotent. */
   close(): void {
     if (this.#closed) return;
     if (this.#live.inTransaction) throw new TypeError('close cannot run inside a transaction');
+    this.#live.refresh();
     this.#closed = true;
-    if (this.#ownsDb) this.#db.close();
+    try {
+      this.#live.close();
+    } finally {
+      if (this.#ownsDb) this.#db.close();
+    }
   }
 
   [Symbol.dispose](): void {
@@ -398,14 +445,16 @@ export class Graph implements Disposable {
     if (this.#closed) throw new GraphError('ERR_PERF_GRAPH_CLOSED', 'the graph is closed');
   }
 
-  #fresh(): void {
+  /** Brings the image up to date, with the sides that are going to be read. May replace it: ordinals come after. */
+  #fresh(sides?: Direction): void {
     this.#checkOpen();
-    this.#live.refresh();
+    this.#live.freshen();
+    if (sides !== undefined) this.#live.ensure(sides);
   }
 
-  #find(name: string, id: string): number {
-    this.#fresh();
+  #find(name: string, id: string, sides?: Direction): number {
     checkId(name, id);
+    this.#fresh(sides);
     return this.#live.image.ids.ordinalOf(id);
   }
 
@@ -432,6 +481,7 @@ export class Graph implements Disposable {
     const walk = walkOf(options, this.#live.edgeTypes);
     const selection = selectionOf(options, this.#live.nodeTypes);
     options.signal?.throwIfAborted();
+    this.#live.ensure(walk.direction);
     return { walk, selection, starts: this.#ordinalsOf('start', start) };
   }
 
@@ -440,7 +490,7 @@ export class Graph implements Disposable {
     { maxDepth, strategy, signal }: TraverseOptions,
   ): [Found['ordinals'], Found['levels']] {
     const { image } = this.#live;
-    const search = {
+    const search: BreadthFirst = {
       image,
       walk,
       starts,
@@ -448,6 +498,7 @@ export class Graph implements Disposable {
       select: this.#selectOf(selection),
       limit: selection.limit,
       signal,
+      mode: 'auto',
     };
     const { ordinals, levels } =
       strategy === 'dfs' ? depthFirst(this.#pool, search) : breadthFirst(this.#pool, search);
@@ -502,14 +553,37 @@ export class Graph implements Disposable {
   }
 }
 
-function countOf<T>(items: Iterable<T>, put: (item: T) => void): number {
-  if (typeof (items as Iterable<T> | undefined)?.[Symbol.iterator] !== 'function') {
+interface Settings {
+  readonly durability: 'process-crash' | 'power-loss';
+  readonly snapshot: boolean;
+  readonly changeLogBytes: number;
+  readonly maxStalenessMs: number;
+  readonly now: () => number;
+}
+
+function settingsOf(options: GraphOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
+  const { durability = 'process-crash', snapshot = true, clock = Date } = options;
+  if (typeof snapshot !== 'boolean') throw new TypeError('snapshot must be a boolean');
+  if (typeof clock?.now !== 'function') throw new TypeError('clock must have a now function');
+  const changeLogBytes = bytesOption('changeLogBytes', options.changeLogBytes, DEFAULT_CHANGE_LOG_BYTES);
+  const { maxStalenessMs = DEFAULT_STALENESS_MS } = options;
+  if (typeof maxStalenessMs !== 'number') throw new TypeError('maxStalenessMs must be a number');
+  if (!(maxStalenessMs >= 0 && maxStalenessMs < Infinity))
+    throw new RangeError('maxStalenessMs must be at least 0');
+  return { durability, snapshot, changeLogBytes, maxStalenessMs, now: () => clock.now() };
+}
+
+function bytesOption(name: string, value: number | undefined, fallback: number): number {
+  const bytes = value ?? fallback;
+  if (typeof bytes !== 'number') throw new TypeError(`${name} must be a number`);
+  if (!Number.isSafeInteger(bytes) || bytes < 0)
+    throw new RangeError(`${name} must be an integer of at least 0`);
+  return bytes;
+}
+
+function checkIterable(items: Iterable<unknown>): void {
+  if (typeof (items as Iterable<unknown> | undefined)?.[Symbol.iterator] !== 'function') {
     throw new TypeError('expected an iterable');
   }
-  let count = 0;
-  for (const item of items) {
-    put(item);
-    count++;
-  }
-  return count;
 }

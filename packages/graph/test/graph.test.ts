@@ -452,3 +452,26 @@ describe('wrong arguments', () => {
     );
   });
 });
+
+it('logs a deletion and a touch that fall on the end of the log buffer, whatever their place in it', () => {
+  // Ids of growing length move the last record of the transaction over every offset around the buffer's first size.
+  for (let length = 1; length <= 64; length++) {
+    const file = path(`log-end-${length}.db`);
+    const writer = Graph.open({ path: file });
+    const reader = Graph.open({ path: file });
+    writer.putNodes(['gone', 'kept'].map((id) => ({ id, type: 't' })));
+    writer.putEdge({ source: 'kept', target: 'gone', type: 'e' });
+    expect(reader.neighbors('kept')).toEqual(['gone']);
+    writer.transaction(() => {
+      for (let i = 0; i < 4; i++) writer.putNode({ id: `${i}`.padEnd(length, 'x'), type: 't' });
+      writer.putNode({ id: 'kept', type: 't', content: 'new' });
+      writer.deleteNode('gone');
+    });
+    expect(reader.neighbors('kept')).toEqual([]);
+    expect(reader.getNode('gone')).toBeUndefined();
+    expect(reader.getNode('kept')?.content).toBe('new');
+    expect(reader.traverse('kept', { maxDepth: 1 }).ids).toEqual(['kept']);
+    writer.close();
+    reader.close();
+  }
+});

@@ -29,14 +29,27 @@ export function checkNames(name: string, labelNames: readonly string[], reserved
   }
 }
 
+interface Entry<S> {
+  readonly labels: Labels;
+  readonly series: S;
+}
+
+/** A level of the tree for each label; below the last one are the series. */
+type Level<S> = Map<string, Level<S> | Entry<S>>;
+
 export class SeriesTable<S> {
   readonly #metric: string;
   readonly #labelNames: readonly string[];
   readonly #maxSeries: number;
   readonly #create: (labels: Labels) => S;
   readonly #onOverflow: () => void;
-  readonly #series = new Map<string, { readonly labels: Labels; readonly series: S }>();
-  #overflow: { readonly labels: Labels; readonly series: S } | undefined;
+  /**
+   * Found by one map look-up per label: a joined key would be built, flattened and hashed at every observation, and
+   * could be ambiguous. Bench case: observe-labelled.
+   */
+  #root: Level<S> = new Map();
+  #entries: Entry<S>[] = [];
+  #overflow: Entry<S> | undefined;
 
   constructor(options: {
     readonly metric: string;
@@ -57,21 +70,21 @@ export class SeriesTable<S> {
    * @throws {TypeError} when a label was not declared, or its value is neither a string nor a number.
    */
   get(labels: Labels | undefined): S {
-    const key = this.#key(labels);
-    const found = this.#series.get(key);
-    if (found !== undefined) return found.series;
-    if (this.#series.size >= this.#maxSeries) {
-      this.#onOverflow();
-      this.#overflow ??= this.#make(Object.fromEntries(this.#labelNames.map((n) => [n, OVERFLOW_LABEL])));
-      return this.#overflow.series;
+    const names = this.#labelNames;
+    if (labels !== undefined) this.#checkNames(labels);
+    let level = this.#root;
+    for (let i = 0; i < names.length - 1; i++) {
+      const next = level.get(this.#text(labels, names[i] as string));
+      if (next === undefined) return this.#add(labels);
+      level = next as Level<S>;
     }
-    const made = this.#make(normalize(labels));
-    this.#series.set(key, made);
-    return made.series;
+    const last = names.length === 0 ? '' : this.#text(labels, names[names.length - 1] as string);
+    const found = level.get(last) as Entry<S> | undefined;
+    return found === undefined ? this.#add(labels) : found.series;
   }
 
-  *entries(): Generator<{ readonly labels: Labels; readonly series: S }> {
-    yield* this.#series.values();
+  *entries(): Generator<Entry<S>> {
+    yield* this.#entries;
     if (this.#overflow !== undefined) yield this.#overflow;
   }
 
@@ -84,40 +97,56 @@ export class SeriesTable<S> {
   }
 
   clear(): void {
-    this.#series.clear();
+    this.#root = new Map();
+    this.#entries = [];
     this.#overflow = undefined;
   }
 
-  #make(labels: Labels): { readonly labels: Labels; readonly series: S } {
+  #add(labels: Labels | undefined): S {
+    const names = this.#labelNames;
+    if (this.#entries.length >= this.#maxSeries) {
+      this.#onOverflow();
+      this.#overflow ??= this.#make(Object.fromEntries(names.map((name) => [name, OVERFLOW_LABEL])));
+      return this.#overflow.series;
+    }
+    const values = names.length === 0 ? [''] : names.map((name) => this.#text(labels, name));
+    const entry = this.#make(normalize(labels));
+    let level = this.#root;
+    for (const value of values.slice(0, -1)) {
+      const next = (level.get(value) as Level<S> | undefined) ?? new Map();
+      level.set(value, next);
+      level = next;
+    }
+    level.set(values.at(-1) ?? '', entry);
+    this.#entries.push(entry);
+    return entry.series;
+  }
+
+  #make(labels: Labels): Entry<S> {
     return { labels, series: this.#create(labels) };
   }
 
-  #key(labels: Labels | undefined): string {
-    if (labels === undefined)
-      return this.#labelNames.length === 0 ? '' : '0:'.repeat(this.#labelNames.length);
+  #text(labels: Labels | undefined, name: string): string {
+    const value = labels?.[name];
+    if (typeof value === 'string') return value;
+    if (value === undefined) return '';
+    if (typeof value === 'number') return String(value);
+    throw new TypeError(`label ${name} of ${this.#metric} must be a string or a number`);
+  }
+
+  #checkNames(labels: Labels): void {
     for (const name in labels) {
       if (!this.#labelNames.includes(name)) {
         throw new TypeError(`${this.#metric} has no label ${JSON.stringify(name)}`);
       }
     }
-    let key = '';
-    for (const name of this.#labelNames) {
-      const value = labels[name];
-      if (value !== undefined && typeof value !== 'string' && typeof value !== 'number') {
-        throw new TypeError(`label ${name} of ${this.#metric} must be a string or a number`);
-      }
-      const text = value === undefined ? '' : String(value);
-      // The length in front keeps ('a:1', 'b') and ('a', '1:b') apart whatever the values contain.
-      key += `${text.length}:${text}`;
-    }
-    return key;
   }
 }
 
 function normalize(labels: Labels | undefined): Labels {
   const out: Record<string, string> = {};
   for (const [name, value] of Object.entries(labels ?? {})) {
-    if (value !== '') out[name] = String(value);
+    if (value !== undefined && value !== '') out[name] = String(value);
   }
   return out;
 }

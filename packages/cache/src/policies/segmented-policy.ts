@@ -15,15 +15,7 @@
  * of the segments' old ends is evicted.
  */
 import { FrequencySketch } from '../frequency-sketch.ts';
-import {
-  FREQUENCY_SHIFT,
-  MAX_FREQUENCY,
-  PROBATION,
-  PROTECTED,
-  SAMPLED,
-  TOUCHED,
-  WINDOW,
-} from './slot-lists.ts';
+import { FREQUENCY_SHIFT, MAX_FREQUENCY, PROBATION, PROTECTED, SAMPLED, WINDOW } from './slot-lists.ts';
 import type { SlotLists } from './slot-lists.ts';
 
 export interface PolicyMode {
@@ -36,8 +28,9 @@ export interface PolicyMode {
 const PROTECTED_SHARE = 0.8;
 /** Entries that change segment per insertion while a new mode settles. */
 const MIGRATION_STEPS = 4;
-/** Uses (in multiples of the entries held) after which frequencies are halved. */
+/** Uses (in multiples of the entries held) after which frequencies are halved, and the fewest that are waited for. */
 const AGING_PERIOD = 10;
+const MIN_AGING_PERIOD = 4096;
 /** A rejected candidate of at least this frequency is admitted once in 128 times, against crafted keys. */
 const RANDOM_ADMISSION_FREQUENCY = 6;
 const S3_MAX_FREQUENCY = 3;
@@ -51,7 +44,9 @@ export class SegmentedPolicy {
   #mode: PolicyMode;
   #windowTarget = 0;
   #protectedTarget = 0;
-  #agings = 0;
+  #lastAging = 0;
+  #nextAging = 0;
+  #isS3 = false;
   #sketchEntries: number;
   /** Value of one use of a slot against another's; absent while all cost the same. */
   worth: ((slot: number) => number) | undefined;
@@ -102,9 +97,9 @@ export class SegmentedPolicy {
   }
 
   insert(slot: number, hash: number, sampled: boolean, charge: number): void {
-    const known = this.#sketch.estimate(hash);
+    const known = this.#sketch.add(hash);
     const flags = sampled ? SAMPLED : 0;
-    if (this.#mode.kind === 's3-fifo') {
+    if (this.#isS3) {
       this.lists.insert(slot, known > 0 ? PROBATION : WINDOW, flags, charge);
       return;
     }
@@ -116,23 +111,38 @@ export class SegmentedPolicy {
     this.lists.remove(slot);
   }
 
-  /** Called when `uses` (hits and insertions so far) has grown: halves the frequencies once per period. */
-  maybeAge(uses: number): void {
-    const period = AGING_PERIOD * Math.max(16, this.lists.totalCount);
-    if (uses - this.#agings < period) return;
-    this.#agings = uses;
+  /** Called when `uses` (hits and insertions so far) has grown, with the entries held: halves the frequencies once per period. */
+  maybeAge(uses: number, entries: number): void {
+    if (uses < this.#nextAging) return;
+    const period = Math.max(MIN_AGING_PERIOD, AGING_PERIOD * entries);
+    // The first call only sets the clock: the cache was still filling when the period was set.
+    const due = this.#nextAging > 0 && uses >= this.#lastAging + period;
+    if (due || this.#nextAging === 0) this.#lastAging = uses;
+    this.#nextAging = this.#lastAging + period;
+    if (!due) return;
     this.#sketch.age();
     this.lists.ageFrequencies();
   }
 
-  /**
-   * Brings the segments to their sizes and, while `over` holds, names the entry to evict (already unlinked, its
-   * frequency remembered); 0 when nothing has to go.
-   */
-  victim(over: boolean): number {
-    const slot = this.#mode.kind === 's3-fifo' ? this.#s3Victim(over) : this.#tinyLfuVictim(over);
+  /** The entry to evict (already unlinked, its frequency remembered); 0 when there is none. */
+  victim(): number {
+    const slot = this.#isS3 ? this.#s3Victim() : this.#tinyLfuVictim();
     if (slot !== 0) this.#forget(slot);
     return slot;
+  }
+
+  /** After an insertion and what was evicted for it: moves a few entries that are in the wrong segment. */
+  rebalance(): void {
+    const lists = this.lists;
+    if (this.#isS3) {
+      for (let step = 0; step < MIGRATION_STEPS && lists.weight[PROTECTED] > 0; step++) {
+        lists.move(lists.leastRecent(PROTECTED), PROBATION);
+      }
+      return;
+    }
+    for (let step = 0; step < MIGRATION_STEPS && lists.weight[WINDOW] > this.#windowTarget; step++) {
+      lists.move(lists.leastRecent(WINDOW), PROBATION);
+    }
   }
 
   clear(): void {
@@ -141,6 +151,7 @@ export class SegmentedPolicy {
   }
 
   #retarget(): void {
+    this.#isS3 = this.#mode.kind === 's3-fifo';
     this.#windowTarget = Math.max(1, Math.floor(this.#capacity * this.#mode.window));
     this.#protectedTarget = (this.#capacity - this.#windowTarget) * PROTECTED_SHARE;
   }
@@ -149,26 +160,18 @@ export class SegmentedPolicy {
     const lists = this.lists;
     const frequency = lists.frequency(slot);
     lists.remove(slot);
-    this.#sketch.raise(this.#hashOf(slot), frequency > 0 ? frequency : 1);
+    // An entry that was never hit is in the sketch since it was inserted: no need to hash its key again.
+    if (frequency > 1) this.#sketch.raise(this.#hashOf(slot), frequency);
   }
 
-  #tinyLfuVictim(over: boolean): number {
+  #tinyLfuVictim(): number {
     const lists = this.lists;
-    const steps = over ? Infinity : MIGRATION_STEPS;
-    for (let step = 0; step < steps; step++) {
-      if (lists.weight[WINDOW] <= this.#windowTarget) break;
-      const candidate = lists.leastRecent(WINDOW);
-      if (candidate === 0) break;
-      if (!over) {
-        lists.move(candidate, PROBATION);
-        continue;
-      }
-      const victim = this.#probationVictim();
-      if (victim === 0 || !this.#admits(candidate, victim)) return candidate;
-      lists.move(candidate, PROBATION);
-      return victim;
-    }
-    return over ? this.#oldestOfAll() : 0;
+    if (lists.weight[WINDOW] <= this.#windowTarget) return this.#oldestOfAll();
+    const candidate = lists.leastRecent(WINDOW);
+    const victim = this.#probationVictim();
+    if (victim === 0 || !this.#admits(candidate, victim)) return candidate;
+    lists.move(candidate, PROBATION);
+    return victim;
   }
 
   /** While the window is still growing towards its target: the least recent of the three old ends. */
@@ -188,7 +191,7 @@ export class SegmentedPolicy {
     for (;;) {
       const slot = lists.oldestArrival();
       if (slot === 0) return lists.leastRecent(PROTECTED);
-      if ((lists.meta[slot]! & TOUCHED) === 0) return slot;
+      if (!lists.isTouched(slot)) return slot;
       lists.move(slot, PROTECTED);
       while (lists.weight[PROTECTED] > this.#protectedTarget) {
         const demoted = lists.leastRecent(PROTECTED);
@@ -210,31 +213,23 @@ export class SegmentedPolicy {
     return mine >= RANDOM_ADMISSION_FREQUENCY && this.#random() < 1 / 128;
   }
 
-  #s3Victim(over: boolean): number {
+  #s3Victim(): number {
     const lists = this.lists;
-    if (lists.count[PROTECTED] > 0) {
-      for (let step = 0; step < MIGRATION_STEPS; step++) {
-        const slot = lists.leastRecent(PROTECTED);
-        if (slot === 0) break;
-        lists.move(slot, PROBATION);
-      }
-    }
-    if (!over) return 0;
     for (;;) {
       const fromWindow = lists.weight[WINDOW] >= this.#windowTarget;
       const slot = fromWindow ? lists.oldestInWindow() : lists.oldestArrival();
       if (slot === 0) {
         if (fromWindow) return this.#anyArrival();
-        return lists.count[WINDOW] > 0 ? lists.oldestInWindow() : lists.leastRecent(PROTECTED);
+        return lists.weight[WINDOW] > 0 ? lists.oldestInWindow() : lists.leastRecent(PROTECTED);
       }
       const frequency = lists.frequency(slot);
       if (fromWindow) {
         if (frequency < 2) return slot;
-        this.#setFrequency(slot, 0);
+        lists.setFrequency(slot, 0);
         lists.move(slot, PROBATION);
       } else {
         if (frequency === 0) return slot;
-        this.#setFrequency(slot, Math.min(frequency, S3_MAX_FREQUENCY) - 1);
+        lists.setFrequency(slot, Math.min(frequency, S3_MAX_FREQUENCY) - 1);
         lists.move(slot, PROBATION);
       }
     }
@@ -243,9 +238,5 @@ export class SegmentedPolicy {
   #anyArrival(): number {
     const slot = this.lists.oldestArrival();
     return slot === 0 ? this.lists.leastRecent(PROTECTED) : slot;
-  }
-
-  #setFrequency(slot: number, frequency: number): void {
-    this.lists.meta[slot] = (this.lists.meta[slot]! & 15) | (frequency << FREQUENCY_SHIFT);
   }
 }

@@ -3,17 +3,16 @@
  *
  *     slot          1 ........ 2*EPOCHS+1 | entries ...
  *     next, prev    circular doubly linked lists; the low slots are the lists' sentinels
- *     meta          frequency (4 bits) | sampled | touched | segment (2 bits)
- *     stamp         epoch of the last use
+ *     facts         epoch of the last use (16 bits) | frequency (4 bits) | sampled | touched | segment (2 bits)
  *
  * Three segments: WINDOW and PROTECTED are kept in order of last use, PROBATION in order of arrival. A hit does not move
- * anything: it only writes `meta` and `stamp`. Order is restored when it matters, on eviction: WINDOW and PROTECTED are
+ * anything: it only rewrites the slot's word in `facts`. Order is restored when it matters, on eviction: WINDOW and PROTECTED are
  * rings of EPOCHS lists, one per epoch (1/128 of the capacity in insertions), and an entry found in an older list than
  * its stamp says is moved to the list of its stamp before anything younger can be evicted. So the order is that of LRU
- * up to the order inside one epoch, each use costs at most one later move, and a hit is two stores.
+ * up to the order inside one epoch, each use costs at most one later move, and a hit is one load and one store.
  *
- * Invariants: every entry is in exactly one list; `count[s]` and `weight[s]` are the number and the summed charge of
- * the entries whose meta says segment s; list e of a ring holds only entries whose stamp is epoch e or later.
+ * Invariants: every entry is in exactly one list; `weight[s]` is the summed charge of the entries whose facts say
+ * segment s; list e of a ring holds only entries whose stamp is epoch e or later.
  */
 
 export const WINDOW = 0;
@@ -27,6 +26,10 @@ export const TOUCHED = 4;
 export const SAMPLED = 8;
 export const FREQUENCY_SHIFT = 4;
 export const MAX_FREQUENCY = 15;
+export const FREQUENCY_BITS: number = MAX_FREQUENCY << FREQUENCY_SHIFT;
+/** Everything but the stamp. */
+export const LOW_BITS = 0xffff;
+const STAMP_SHIFT = 16;
 
 /** Lists per ring; twice the number of epochs in one turnover of the cache, so old epochs rarely have to be merged. */
 const EPOCHS = 256;
@@ -37,13 +40,12 @@ export const FIRST_SLOT: number = PROBATION_HEAD + 1;
 export class SlotLists {
   next: Uint32Array;
   prev: Uint32Array;
-  meta: Uint8Array;
-  stamp: Uint16Array;
+  facts: Int32Array;
   /** Charge of each entry; absent while every entry counts 1. */
   charge: Uint32Array | undefined;
-  /** Current epoch, modulo 2^16. */
+  /** Current epoch, modulo 2^16, and the same where `facts` has the stamp. */
   epoch = 0;
-  readonly count: [number, number, number] = [0, 0, 0];
+  epochStamp = 0;
   readonly weight: [number, number, number] = [0, 0, 0];
   /** Epoch of the oldest list that may hold entries, per ring (WINDOW, PROTECTED). */
   readonly #oldestEpoch: [number, number] = [0, 0];
@@ -55,18 +57,13 @@ export class SlotLists {
     const length = FIRST_SLOT + slots;
     this.next = new Uint32Array(length);
     this.prev = new Uint32Array(length);
-    this.meta = new Uint8Array(length);
-    this.stamp = new Uint16Array(length);
+    this.facts = new Int32Array(length);
     this.charge = weighted ? new Uint32Array(length) : undefined;
     this.#resetSentinels();
   }
 
   get length(): number {
     return this.next.length;
-  }
-
-  get totalCount(): number {
-    return this.count[0] + this.count[1] + this.count[2];
   }
 
   get totalWeight(): number {
@@ -78,8 +75,7 @@ export class SlotLists {
     const length = FIRST_SLOT + slots;
     this.next = copyInto(new Uint32Array(length), this.next);
     this.prev = copyInto(new Uint32Array(length), this.prev);
-    this.meta = copyInto(new Uint8Array(length), this.meta);
-    this.stamp = copyInto(new Uint16Array(length), this.stamp);
+    this.facts = copyInto(new Int32Array(length), this.facts);
     if (this.charge !== undefined) this.charge = copyInto(new Uint32Array(length), this.charge);
   }
 
@@ -88,20 +84,23 @@ export class SlotLists {
     this.#epochLength = Math.max(1, entries >>> 7);
   }
 
-  /** Notes a use: the whole cost of a hit. `MemoryCache.get` has this inlined. */
+  /** Notes a use: the whole cost of a hit. `SlotStore.get` has this inlined. */
   touch(slot: number): void {
-    const meta = this.meta[slot]!;
-    this.meta[slot] =
-      (meta < MAX_FREQUENCY << FREQUENCY_SHIFT ? meta + (1 << FREQUENCY_SHIFT) : meta) | TOUCHED;
-    this.stamp[slot] = this.epoch;
+    const low = this.facts[slot]! & LOW_BITS;
+    this.facts[slot] =
+      this.epochStamp | (low < FREQUENCY_BITS ? low + (1 << FREQUENCY_SHIFT) : low) | TOUCHED;
   }
 
   frequency(slot: number): number {
-    return this.meta[slot]! >>> FREQUENCY_SHIFT;
+    return (this.facts[slot]! >>> FREQUENCY_SHIFT) & MAX_FREQUENCY;
   }
 
-  segment(slot: number): number {
-    return this.meta[slot]! & SEGMENT_BITS;
+  setFrequency(slot: number, frequency: number): void {
+    this.facts[slot] = (this.facts[slot]! & ~FREQUENCY_BITS) | (frequency << FREQUENCY_SHIFT);
+  }
+
+  isTouched(slot: number): boolean {
+    return (this.facts[slot]! & TOUCHED) !== 0;
   }
 
   chargeOf(slot: number): number {
@@ -110,24 +109,23 @@ export class SlotLists {
 
   /** Adds an entry at the young end of a segment. `flags` are TOUCHED, SAMPLED and the shifted frequency. */
   insert(slot: number, segment: number, flags: number, charge: number): void {
-    this.meta[slot] = flags | segment;
-    this.stamp[slot] = this.epoch;
+    this.facts[slot] = this.epochStamp | flags | segment;
     if (this.charge !== undefined) this.charge[slot] = charge;
     this.#linkYoungest(slot, segment);
-    this.#account(segment, 1, charge);
+    this.weight[segment as 0 | 1 | 2] += charge;
     if (++this.#pushes >= this.#epochLength) this.#nextEpoch();
   }
 
   /** Takes an entry out of its list and its segment's sums. */
   remove(slot: number): void {
     this.#unlink(slot);
-    this.#account(this.meta[slot]! & SEGMENT_BITS, -1, this.chargeOf(slot));
+    this.weight[(this.facts[slot]! & SEGMENT_BITS) as 0 | 1 | 2] -= this.chargeOf(slot);
   }
 
   /** Changes the charge of an entry in place. */
   recharge(slot: number, charge: number): void {
     const old = this.chargeOf(slot);
-    const segment = this.meta[slot]! & SEGMENT_BITS;
+    const segment = this.facts[slot]! & SEGMENT_BITS;
     this.weight[segment as 0 | 1 | 2] += charge - old;
     if (this.charge !== undefined) this.charge[slot] = charge;
   }
@@ -135,11 +133,11 @@ export class SlotLists {
   /** Moves an entry to the young end of a segment as if it arrived now, untouched; its stamp stays for PROTECTED. */
   move(slot: number, segment: number): void {
     this.#unlink(slot);
-    const meta = this.meta[slot]!;
+    const facts = this.facts[slot]!;
     const charge = this.chargeOf(slot);
-    this.#account(meta & SEGMENT_BITS, -1, charge);
-    this.#account(segment, 1, charge);
-    this.meta[slot] = (meta & ~(SEGMENT_BITS | TOUCHED)) | segment;
+    this.weight[(facts & SEGMENT_BITS) as 0 | 1 | 2] -= charge;
+    this.weight[segment as 0 | 1 | 2] += charge;
+    this.facts[slot] = (facts & ~(SEGMENT_BITS | TOUCHED)) | segment;
     if (segment === PROBATION) this.#linkYoungest(slot, PROBATION);
     else this.#linkByStamp(slot, segment);
   }
@@ -160,13 +158,14 @@ export class SlotLists {
       if (slot === sentinel) {
         if (oldest === this.epoch) return 0;
         this.#oldestEpoch[ring] = (oldest + 1) & 0xffff;
-      } else if (this.stamp[slot] === oldest || ((this.epoch - this.stamp[slot]!) & 0xffff) >= EPOCHS) {
-        return slot;
-      } else {
-        this.meta[slot] = this.meta[slot]! & ~TOUCHED;
-        this.#unlink(slot);
-        this.#linkByStamp(slot, segment);
+        continue;
       }
+      const facts = this.facts[slot]!;
+      const stamp = facts >>> STAMP_SHIFT;
+      if (stamp === oldest || ((this.epoch - stamp) & 0xffff) >= EPOCHS) return slot;
+      this.facts[slot] = facts & ~TOUCHED;
+      this.#unlink(slot);
+      this.#linkByStamp(slot, segment);
     }
   }
 
@@ -184,35 +183,30 @@ export class SlotLists {
 
   /** Epochs since the entry was last used. */
   age(slot: number): number {
-    return (this.epoch - this.stamp[slot]!) & 0xffff;
+    return (this.epoch - (this.facts[slot]! >>> STAMP_SHIFT)) & 0xffff;
   }
 
   /** Halves the frequency of every entry. */
   ageFrequencies(): void {
-    const meta = this.meta;
-    for (let slot = FIRST_SLOT; slot < meta.length; slot++) {
-      const m = meta[slot]!;
-      meta[slot] = (m & 15) | ((m >>> 1) & (7 << FREQUENCY_SHIFT));
+    const facts = this.facts;
+    for (let slot = FIRST_SLOT; slot < facts.length; slot++) {
+      const word = facts[slot]!;
+      facts[slot] = (word & ~FREQUENCY_BITS) | ((word >>> 1) & ((MAX_FREQUENCY >>> 1) << FREQUENCY_SHIFT));
     }
   }
 
   clear(): void {
     this.#resetSentinels();
-    this.count.fill(0);
     this.weight.fill(0);
     this.#oldestEpoch[0] = this.epoch;
     this.#oldestEpoch[1] = this.epoch;
-  }
-
-  #account(segment: number, count: number, charge: number): void {
-    this.count[segment as 0 | 1 | 2] += count;
-    this.weight[segment as 0 | 1 | 2] += count * charge;
   }
 
   #nextEpoch(): void {
     this.#pushes = 0;
     const epoch = (this.epoch + 1) & 0xffff;
     this.epoch = epoch;
+    this.epochStamp = epoch << STAMP_SHIFT;
     for (let ring = 0 as 0 | 1; ring < 2; ring++) {
       const oldest = this.#oldestEpoch[ring];
       if (((epoch - oldest) & 0xffff) < EPOCHS) continue;
@@ -245,7 +239,7 @@ export class SlotLists {
   /** Links at the young end of the list of the entry's stamp, or of the oldest list when that is gone. */
   #linkByStamp(slot: number, segment: number): void {
     const ring = segment === WINDOW ? 0 : 1;
-    const stamp = this.stamp[slot]!;
+    const stamp = this.facts[slot]! >>> STAMP_SHIFT;
     const age = (this.epoch - stamp) & 0xffff;
     const oldest = this.#oldestEpoch[ring];
     if (age < EPOCHS) {
@@ -254,7 +248,7 @@ export class SlotLists {
     } else {
       const list = (this.epoch - EPOCHS + 1) & 0xffff;
       this.#oldestEpoch[ring] = list;
-      this.stamp[slot] = list;
+      this.facts[slot] = (list << STAMP_SHIFT) | (this.facts[slot]! & LOW_BITS);
       this.#linkBefore(slot, sentinelOf(ring, list));
     }
   }
@@ -286,7 +280,7 @@ function sentinelOf(ring: 0 | 1, epoch: number): number {
   return 1 + ring * EPOCHS + (epoch & (EPOCHS - 1));
 }
 
-function copyInto<T extends Uint32Array | Uint16Array | Uint8Array>(target: T, source: T): T {
+function copyInto<T extends Uint32Array | Int32Array>(target: T, source: T): T {
   target.set(source);
   return target;
 }
