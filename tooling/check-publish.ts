@@ -162,7 +162,7 @@ async function compileConsumer(packed: readonly Packed[], dir: string): Promise<
   const imports = packed.flatMap(({ pkg }) => entriesOf(pkg));
   const source = imports.map((name, i) => `import * as m${i} from '${name}';\nvoid m${i};\n`).join('');
   writeFileSync(path.join(home, 'everything.ts'), source);
-  cpSync(path.join(workspaceRoot, 'tooling/fixtures/consumer.ts'), path.join(home, 'consumer.ts'));
+  cpSync(path.join(workspaceRoot, 'tooling/fixtures/consumer.txt'), path.join(home, 'consumer.ts'));
   writeFileSync(
     path.join(home, 'tsconfig.json'),
     JSON.stringify({

@@ -7,7 +7,8 @@
 
 /** What a case gets from the harness, in each fork. */
 export interface CaseContext {
-  /** Imports a peer from `bench/peers`; a peer that is not installed makes its contender a named skip. */
+  /** `import(name)` from `bench/peers`: the module's namespace; a peer that is not installed makes its contender a
+   *  named skip. */
   peer<T = unknown>(name: string): Promise<T>;
   /** Reads a file below `bench/data`, gunzipped when its name ends in `.gz`. */
   data(path: string): Buffer;
@@ -17,6 +18,11 @@ export interface CaseContext {
   readonly scratchDir: string;
   /** Seeded per fork, uniform in [0, 1). */
   random(): number;
+  /**
+   * Says that the case (from `setup` or `measure`) or the contender (from `prepare`) does not apply here, and why:
+   * "needs PERF_SHARED_DATA". It is reported as skipped by name, and the run does not pass.
+   */
+  skip(reason: string): never;
 }
 
 export interface Contender<Input, State, Answer> {
@@ -51,7 +57,8 @@ export interface RatioCase<Input = never, State = never, Answer = never> {
   /** How many operations one `run` does, for the per-operation figure. */
   operations(input: Input): number;
   readonly contenders: readonly Contender<Input, State, Answer>[];
-  /** Throws when an answer is wrong. Called on every contender's first answer before anything is timed. */
+  /** Throws when an answer is wrong. Called on every contender's first answer before anything is timed, and again on
+   *  its last one in every fork. */
   validate(answer: Answer, input: Input): void;
   readonly goals?: readonly Goal[];
   teardown?(input: Input): void | Promise<void>;

@@ -1,1 +1,11 @@
-export {};
+export { chunkText } from './chunk-text.ts';
+export type { Chunk, ChunkLimitOptions, ChunkOptions } from './chunk-text.ts';
+export { FilesError } from './errors.ts';
+export type { FilesErrorCode } from './errors.ts';
+export { languageOfPath, loadLanguage, supportedLanguages } from './language.ts';
+export { processLargeFile } from './large-file.ts';
+export type { ChunkResultCache, FileChunk, LargeFileOptions, LargeFileReport } from './large-file.ts';
+export { SourceDocument } from './source-document.ts';
+export type { ChunkDelta, TextEdit } from './source-document.ts';
+export { countTokens, truncateToTokens } from './tokens.ts';
+export type { TokenOptions } from './tokens.ts';

@@ -16,6 +16,16 @@ export type SqliteErrorCode =
   | 'ERR_PERF_SQLITE_NEWER_SCHEMA'
   /** A migration failed; none of the pending ones was applied. */
   | 'ERR_PERF_SQLITE_MIGRATION'
+  /** A reader keeps the log from being emptied and it has reached `maxWalBytes`; the write was not begun. */
+  | 'ERR_PERF_SQLITE_WAL_LIMIT'
+  /** More queries wait in a read pool than `maxQueued`. */
+  | 'ERR_PERF_SQLITE_QUEUE_FULL'
+  /** A query in a read pool ran longer than `maxQueryMs`. */
+  | 'ERR_PERF_SQLITE_TIMEOUT'
+  /** A query in a read pool gave more rows than `maxRows`. */
+  | 'ERR_PERF_SQLITE_TOO_MANY_ROWS'
+  /** A thread of a read pool died under a query. */
+  | 'ERR_PERF_SQLITE_WORKER'
   /** The handle or pool is closed. */
   | 'ERR_PERF_SQLITE_CLOSED';
 

@@ -1,17 +1,20 @@
 /**
  * The one way to open a file: look at it first (file-inspection.ts), take the locks with patience, then set the
- * connection up (durability.ts) and bring its schema up to date (migrations.ts). Whatever fails leaves no open handle
+ * connection up (durability.ts, slow-query.ts, wal-limit.ts) and bring its schema up to date (migrations.ts). Whatever fails leaves no open handle
  * behind and the file as it was.
  */
 import { resolve } from 'node:path';
 import DatabaseConstructor from 'better-sqlite3';
-import { applyConnectionSettings, applyNewFileSettings } from './durability.ts';
+import { SOFT_WAL_BYTES, applyConnectionSettings, applyNewFileSettings } from './durability.ts';
 import type { Durability } from './durability.ts';
 import { SqliteError, codeOf, toSqliteError } from './errors.ts';
 import { checkContent, fingerprint, inspectFile } from './file-inspection.ts';
 import type { FileFacts } from './file-inspection.ts';
 import { checkMigrations, migrate, refuseNewerSchema } from './migrations.ts';
 import type { Migration } from './migrations.ts';
+import { watchStatements } from './slow-query.ts';
+import type { Clock, SlowQuery } from './slow-query.ts';
+import { WalLimit } from './wal-limit.ts';
 
 /** A better-sqlite3 handle. */
 export type Database = DatabaseConstructor.Database;
@@ -25,6 +28,14 @@ export interface OpenOptions {
   readonly mmapBytes?: number;
   /** How long a statement waits for another connection's lock. Default 5,000. */
   readonly busyTimeoutMs?: number;
+  /** A statement that takes this long is reported; `Infinity` turns reports off. Default 100. */
+  readonly slowQueryMs?: number;
+  /** Called after a slow statement, with its plan. Without it and without a subscriber nothing is timed. */
+  readonly onSlowQuery?: (query: SlowQuery) => void;
+  /** Where the write-ahead log must stop growing when a reader never ends. At least 16 MiB, default 1 GiB. */
+  readonly maxWalBytes?: number;
+  /** Monotonic milliseconds, for slow queries. Default `performance`. */
+  readonly clock?: Clock;
   /** Applied before the handle is returned, see {@link migrate}; a file that is too new is refused untouched. */
   readonly migrations?: readonly Migration[];
 }
@@ -34,6 +45,11 @@ interface Settings {
   readonly readonly: boolean;
   readonly mmapBytes: number;
   readonly busyTimeoutMs: number;
+  readonly slowQueryMs: number;
+  readonly onSlowQuery: ((query: SlowQuery) => void) | undefined;
+  readonly maxWalBytes: number;
+  readonly softWalBytes: number;
+  readonly clock: Clock;
   readonly migrations: readonly Migration[] | undefined;
 }
 
@@ -41,6 +57,10 @@ const DEFAULT_MMAP_BYTES = 256 * 1024 * 1024;
 // SQLITE_MAX_MMAP_SIZE of the bundled SQLite.
 const MAX_MMAP_BYTES = 0x7fff0000;
 const MAX_BUSY_TIMEOUT_MS = 0x7fffffff;
+const DEFAULT_SLOW_QUERY_MS = 100;
+const DEFAULT_MAX_WAL_BYTES = 1024 * 1024 * 1024;
+// Four times what SQLite's own checkpoint waits for.
+const MIN_MAX_WAL_BYTES = 16 * 1024 * 1024;
 const RETRY_EVERY_MS = 5;
 const MAX_ATTEMPTS = 20;
 
@@ -61,7 +81,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     if (migrations !== undefined)
       refuseNewerSchema(Number(db.pragma('user_version', { simple: true })), migrations);
     if (!settings.readonly) enterWalMode(db, settings.busyTimeoutMs);
-    applyConnectionSettings(db, settings);
+    setUp(db, settings, file.facts.path);
     if (migrations !== undefined) migrate(db, migrations);
     return db;
   } catch (failure) {
@@ -73,13 +93,21 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
 function openInMemory(settings: Settings): Database {
   const db = new DatabaseConstructor(':memory:');
   try {
-    applyConnectionSettings(db, settings);
+    setUp(db, settings, undefined);
     if (settings.migrations !== undefined) migrate(db, settings.migrations);
     return db;
   } catch (failure) {
     db.close();
     throw failure;
   }
+}
+
+function setUp(db: Database, settings: Settings, path: string | undefined): void {
+  applyConnectionSettings(db, settings);
+  const { readonly, softWalBytes, maxWalBytes } = settings;
+  const walLimit =
+    readonly || path === undefined ? undefined : new WalLimit(db, path, softWalBytes, maxWalBytes);
+  watchStatements(db, { ...settings, walLimit });
 }
 
 interface OpenedFile {
@@ -181,6 +209,10 @@ function checkOptions(path: string, options: OpenOptions): Settings {
     readonly = false,
     mmapBytes = DEFAULT_MMAP_BYTES,
     busyTimeoutMs = 5_000,
+    slowQueryMs = DEFAULT_SLOW_QUERY_MS,
+    onSlowQuery,
+    maxWalBytes = DEFAULT_MAX_WAL_BYTES,
+    clock = performance,
     migrations,
   } = options;
   if (durability !== 'process-crash' && durability !== 'power-loss') {
@@ -191,8 +223,27 @@ function checkOptions(path: string, options: OpenOptions): Settings {
     throw new TypeError(`readonly: ':memory:' is always empty and writable`);
   checkInteger('mmapBytes', mmapBytes, 0, MAX_MMAP_BYTES);
   checkInteger('busyTimeoutMs', busyTimeoutMs, 0, MAX_BUSY_TIMEOUT_MS);
+  if (typeof slowQueryMs !== 'number') throw new TypeError('slowQueryMs must be a number');
+  if (!(slowQueryMs >= 0)) throw new RangeError(`slowQueryMs must be 0 or more, got ${slowQueryMs}`);
+  if (onSlowQuery !== undefined && typeof onSlowQuery !== 'function') {
+    throw new TypeError('onSlowQuery must be a function');
+  }
+  if (typeof clock?.now !== 'function') throw new TypeError('clock must have a method now()');
+  checkInteger('maxWalBytes', maxWalBytes, MIN_MAX_WAL_BYTES, Number.MAX_SAFE_INTEGER);
   if (migrations !== undefined) checkMigrations(migrations);
-  return { durability, readonly, mmapBytes, busyTimeoutMs, migrations };
+  const softWalBytes = Math.min(SOFT_WAL_BYTES, Math.floor(maxWalBytes / 2));
+  return {
+    durability,
+    readonly,
+    mmapBytes,
+    busyTimeoutMs,
+    slowQueryMs,
+    onSlowQuery,
+    maxWalBytes,
+    softWalBytes,
+    clock,
+    migrations,
+  };
 }
 
 function checkInteger(name: string, value: number, least: number, most: number): void {
