@@ -27,6 +27,8 @@ export interface MachineFacts {
 /** Above this share of the CPUs others take visible time from the contenders. */
 const BUSY_LIMIT = 0.1;
 const WATCH_MS = 300;
+/** How the warning starts that others used the CPUs. */
+export const BUSY_WARNING = 'the machine was busy';
 
 export interface CpuTimes {
   readonly idle: number;
@@ -61,7 +63,9 @@ export function machineWarnings(
   if (isBusy(facts.busyFraction)) {
     const percent = Math.round(facts.busyFraction * 100);
     const load = (facts.loadAverage[0] ?? 0).toFixed(2);
-    warnings.push(`the machine is busy: others use ${percent} % of its CPUs (load average ${load})`);
+    warnings.push(
+      `${BUSY_WARNING} before the first case: others used ${percent} % of the CPUs (load average ${load})`,
+    );
   }
   if (facts.usableCpuCount < 2) {
     warnings.push('one CPU: a contender shares it with its own garbage collection threads');

@@ -1,6 +1,6 @@
 /** A package's results as lines for a terminal: verdict first, then who was faster by how much. */
 import type { AggregateResult, Remark } from './aggregate.ts';
-import { isBusy, type MachineFacts } from './machine.ts';
+import { BUSY_WARNING, isBusy, type MachineFacts } from './machine.ts';
 import {
   peerWins,
   type CaseResult,
@@ -59,11 +59,13 @@ export function terminalReport(result: AggregateResult): string[] {
 export function aggregateWarnings(result: AggregateResult): string[] {
   const cases = result.packages.flatMap((found) => found.cases);
   const busy = cases.filter(({ othersCpuFraction }) => isBusy(othersCpuFraction)).length;
+  // Whether the machine was busy is known for every case, which says more than a look before each package.
+  const machineWarnings = result.packages.flatMap(({ machine }) =>
+    machine.warnings.filter((warning) => !warning.startsWith(BUSY_WARNING)),
+  );
   return [
-    ...new Set(result.packages.flatMap(({ machine }) => machine.warnings)),
-    ...(busy === 0
-      ? []
-      : [`the machine was busy with something else during ${busy} of ${cases.length} cases`]),
+    ...new Set(machineWarnings),
+    ...(busy === 0 ? [] : [`${BUSY_WARNING} with something else during ${busy} of ${cases.length} cases`]),
   ];
 }
 
@@ -88,6 +90,7 @@ export function totalsLine(results: readonly PackageResult[]): string {
 }
 
 export function intervalText(estimate: Estimate, format: (value: number) => string): string {
+  if (estimate.perFork.length === 1) return '(one fork)';
   const confidence = estimate.confidence < 0.95 ? ` at only ${Math.floor(estimate.confidence * 100)} %` : '';
   return `[${format(estimate.low)}, ${format(estimate.high)}]${confidence}`;
 }

@@ -19,7 +19,7 @@ test('busy is the share of CPU time that was not idle between two looks', () => 
 test('warns when others use the CPUs, when there is only one, and when scratch is in memory', () => {
   expect(machineWarnings(free)).toEqual([]);
   expect(machineWarnings({ ...free, busyFraction: 0.53, loadAverage: [1.5, 1, 1] })).toEqual([
-    'the machine is busy: others use 53 % of its CPUs (load average 1.50)',
+    'the machine was busy before the first case: others used 53 % of the CPUs (load average 1.50)',
   ]);
   expect(machineWarnings({ ...free, usableCpuCount: 1 })[0]).toContain('one CPU');
   expect(machineWarnings({ ...free, scratchFileSystem: 'tmpfs' })[0]).toContain('tmpfs');

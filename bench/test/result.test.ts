@@ -199,7 +199,7 @@ describe('the aggregate', () => {
     scratchFileSystem: 'ext4',
     loadAverage: [0, 0, 0],
     busyFraction: 0,
-    warnings: ['the machine is busy'],
+    warnings: ['scratch is on tmpfs', 'the machine was busy before the first case'],
   };
   const options: RunOptions = {
     forks: 9,
@@ -266,14 +266,18 @@ describe('the aggregate', () => {
   test('both reports name what to look at, the machine, its warnings and unusable peers', () => {
     const result = aggregateOf(
       ratioCaseResult(race([{ versus: 'third', atLeast: 1 }]), run(six)),
-      ratioCaseResult(race(), run([{ kind: 'failure', message: 'a | b\nstack', detail: '' }])),
+      ratioCaseResult(race(), {
+        ...run([{ kind: 'failure', message: 'a | b\nstack', detail: '' }]),
+        othersCpuFraction: 0.5,
+      }),
     );
     const terminal = terminalReport(result).join('\n');
     for (const text of [
       'goals missed:\n  @perf/x a-race: 0.500x third, goal 1.00x',
       'failures:\n  @perf/x a-race: a | b',
       'a peer wins:\n  @perf/x a-race: ours is 0.500x third',
-      'warning: the machine is busy',
+      'warning: scratch is on tmpfs',
+      'warning: the machine was busy with something else during 1 of 2 cases',
       'peer re2 does not load',
       'no cases: @perf/y',
     ]) {
@@ -282,7 +286,7 @@ describe('the aggregate', () => {
     const markdown = markdownReport(result);
     expect(markdown).toContain('## Goals missed\n\n- @perf/x `a-race`: 0.500x third, goal 1.00x');
     expect(markdown).toContain('| a-race | fail | a \\| b |');
-    expect(markdown).toContain('**Warning:** the machine is busy.');
+    expect(markdown).toContain('**Warning:** scratch is on tmpfs.');
     expect(markdown).toContain('Peer re2 does not load.');
     // Every row of a table has as many cells as its head.
     const cells = markdown

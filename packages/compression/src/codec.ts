@@ -48,7 +48,10 @@ const async_ = {
   zstdDecompress: promisify<Uint8Array, ZstdOptions, Buffer>(zstdDecompress),
 };
 
-/** Whether this Node's zstd takes a dictionary: without one, the probe's 64 bytes would not shrink. */
+/**
+ * Whether this Node's zstd takes a dictionary: without one, the probe's 64 bytes would not shrink. Costs one compression;
+ * callers keep the answer, and neither encode nor decode with zstd and a reference where it is false.
+ */
 export function zstdTakesDictionary(): boolean {
   const probe = Uint8Array.from({ length: 64 }, (_, i) => (i * 151) & 255);
   return zstdCompressSync(probe, { dictionary: probe }).length < probe.length / 2;
@@ -157,11 +160,8 @@ function decoding(
   if (codec === CODEC.brotli && reference === undefined) return bounds;
   if (codec !== CODEC.zstd && codec !== CODEC.deflate) throw unsupported(`codec ${codec} is not known`);
   if (reference === undefined) return bounds;
-  if (codec === CODEC.deflate) return { ...bounds, dictionary: deflateReference(reference) };
-  if (!zstdTakesDictionary()) {
-    throw unsupported('this frame needs zstd with a dictionary, which node:zlib has from 22.19 and 24.6 on');
-  }
-  return { ...bounds, dictionary: zstdReference(reference) };
+  const dictionary = codec === CODEC.deflate ? deflateReference(reference) : zstdReference(reference);
+  return { ...bounds, dictionary };
 }
 
 function pieceSize(sizeBytes: number): number {

@@ -8,9 +8,9 @@ import { everyRecipe, GOALS, RAW, recipesFor } from './codec-choice.ts';
 import type { Dictionary } from './dictionary.ts';
 import { checkedDictionary } from './dictionary.ts';
 import { DictionaryStore } from './dictionary-store.ts';
-import { CompressionError, corrupt } from './errors.ts';
+import { CompressionError, corrupt, unsupported } from './errors.ts';
 import type { Frame, Reference } from './frame.ts';
-import { BODY, readFrame, writeFrame } from './frame.ts';
+import { BODY, CODEC, readFrame, writeFrame } from './frame.ts';
 import { compressionStream, decompressionStream } from './streams.ts';
 import type { Body, Kind } from './value-body.ts';
 import { bodyOf, checkBodySize, KINDS, valueOf } from './value-body.ts';
@@ -282,6 +282,11 @@ export class Compressor implements Disposable {
     try {
       const frame = readFrame(bytes);
       checkBodySize(frame.bodySize, this.#maxOutputBytes);
+      if (frame.reference !== undefined && frame.codec === CODEC.zstd && !this.#zstdTakesReference) {
+        throw unsupported(
+          'the frame needs zstd with a dictionary, which node:zlib has from 22.19 and 24.6 on',
+        );
+      }
       return { frame, reference: this.#resolve(frame.reference, given) };
     } catch (error) {
       this.#failures++;

@@ -38,6 +38,8 @@ const FORM = {
   deltas: 3,
 } as const;
 
+const ALL_FORMS: readonly number[] = Object.values(FORM);
+
 /** Integers below this have exact differences and exact zigzag codes in a double. */
 const MAX_INTEGER = 2 ** 50;
 const MAX_DECIMALS = 14;
@@ -60,11 +62,7 @@ interface Planes {
 }
 
 export function encodeNumbers(values: NumberArray): Uint8Array {
-  const prefix = formsOf(values.length > TRIAL_VALUES ? values.slice(0, TRIAL_VALUES) : values);
-  const wanted = prefix.length > 1 ? smallest(prefix) : prefix[0];
-  const planes = values.length > TRIAL_VALUES ? formsOf(values) : prefix;
-  const chosen = planes.find((one) => one.form === wanted?.form) ?? planes[0];
-  if (chosen === undefined) throw new TypeError('numbers have no form');
+  const chosen = smallestForm(values);
   const writer = new ByteWriter();
   writer.u8(elementOf(values)).u8(chosen.form).u8(chosen.decimals).u8(chosen.width);
   writer.varint(values.length).varint(chosen.patched.length);
@@ -139,27 +137,42 @@ function elementOf(values: NumberArray): number {
   return ELEMENT.list;
 }
 
-/** Every form worth trying; never empty. */
-function formsOf(values: NumberArray): Planes[] {
-  if (values instanceof BigInt64Array) return int64Forms(values);
+/** The form that is smallest on a prefix; of the bits as they are when the rest does not fit it. */
+function smallestForm(values: NumberArray): Planes {
+  const isPrefix = values.length > TRIAL_VALUES;
+  const forms = formsOf(isPrefix ? values.slice(0, TRIAL_VALUES) : values, ALL_FORMS);
+  const best = forms.length > 1 ? smallest(forms) : forms[0];
+  if (!isPrefix && best !== undefined) return best;
+  const [chosen] = formsOf(values, best === undefined ? [] : [best.form]);
+  const [fallback] = chosen === undefined ? formsOf(values, [FORM.bits]) : [chosen];
+  if (fallback === undefined) throw new TypeError('numbers have no form');
+  return fallback;
+}
+
+/** Those of the wanted forms that say the values exactly. Bits always do; for 32-bit integers, integers do. */
+function formsOf(values: NumberArray, wanted: readonly number[]): Planes[] {
+  if (values instanceof BigInt64Array) return int64Forms(values, wanted);
   if (values instanceof Int32Array || values instanceof Uint32Array) {
-    return integerForms(new Float64Array(values), 0, []);
+    return integerForms(new Float64Array(values), 0, [], wanted);
   }
   const single = values instanceof Float32Array;
   const doubles = values instanceof Float64Array ? values : new Float64Array(values);
-  return [...decimalForms(doubles, single), ...(single ? float32BitForms(values) : doubleBitForms(doubles))];
+  const asBits = single ? float32BitForms(values, wanted) : doubleBitForms(doubles, wanted);
+  return [...decimalForms(doubles, single, wanted), ...asBits];
 }
 
 /** The values as integers over the smallest power of ten that says nearly all of them; none when no power does. */
-function decimalForms(values: Float64Array, single: boolean): Planes[] {
+function decimalForms(values: Float64Array, single: boolean, wanted: readonly number[]): Planes[] {
+  if (!wanted.includes(FORM.integers) && !wanted.includes(FORM.deltas)) return [];
   for (let decimals = 0; decimals <= MAX_DECIMALS; decimals++) {
     const patched = exceptions(values, decimals, single);
     if (patched === undefined) continue;
     const power = 10 ** decimals;
-    const integers = values.map((value) => Math.round(value * power));
+    const integers = new Float64Array(values.length);
+    for (let i = 0; i < integers.length; i++) integers[i] = Math.round((values[i] as number) * power);
     // A patched value takes the integer before it, which costs nothing among differences.
     for (const index of patched) integers[index] = integers[index - 1] ?? 0;
-    return integerForms(integers, decimals, patched);
+    return integerForms(integers, decimals, patched, wanted);
   }
   return [];
 }
@@ -185,75 +198,91 @@ function isDecimal(value: number, decimals: number, single: boolean): boolean {
   return (single ? Math.fround(restored) : restored) === value;
 }
 
-function integerForms(integers: Float64Array, decimals: number, patched: readonly number[]): Planes[] {
-  return [FORM.integers, FORM.deltas].map((form) => {
-    const low = new Uint32Array(integers.length);
-    const high = new Uint32Array(integers.length);
-    let previous = 0;
-    let largest = 0;
-    for (let i = 0; i < integers.length; i++) {
-      const integer = integers[i] ?? 0;
-      const difference = form === FORM.deltas ? integer - previous : integer;
-      previous = integer;
-      const code = difference >= 0 ? difference * 2 : -difference * 2 - 1;
-      if (code > largest) largest = code;
-      low[i] = code % WORD;
-      high[i] = code / WORD;
-    }
-    let width = 0;
-    while (largest >= 256 ** width) width++;
-    return { form, decimals, width, low, high, patched };
-  });
+function integerForms(
+  integers: Float64Array,
+  decimals: number,
+  patched: readonly number[],
+  wanted: readonly number[],
+): Planes[] {
+  return [FORM.integers, FORM.deltas]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(integers.length);
+      const high = new Uint32Array(integers.length);
+      let previous = 0;
+      let largest = 0;
+      for (let i = 0; i < integers.length; i++) {
+        const integer = integers[i] ?? 0;
+        const difference = form === FORM.deltas ? integer - previous : integer;
+        previous = integer;
+        const code = difference >= 0 ? difference * 2 : -difference * 2 - 1;
+        if (code > largest) largest = code;
+        low[i] = code % WORD;
+        high[i] = code / WORD;
+      }
+      let width = 0;
+      while (largest >= 256 ** width) width++;
+      return { form, decimals, width, low, high, patched };
+    });
 }
 
-function doubleBitForms(values: Float64Array): Planes[] {
+function doubleBitForms(values: Float64Array, wanted: readonly number[]): Planes[] {
   const words = new Uint32Array(
     values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),
   );
-  return bitForms(words, values.length, 2);
+  return bitForms(words, values.length, 2, wanted);
 }
 
-function float32BitForms(values: Float32Array): Planes[] {
+function float32BitForms(values: Float32Array, wanted: readonly number[]): Planes[] {
   const words = new Uint32Array(
     values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),
   );
-  return bitForms(words, values.length, 1);
+  return bitForms(words, values.length, 1, wanted);
 }
 
-function bitForms(words: Uint32Array, count: number, wordsPerValue: 1 | 2): Planes[] {
-  return [FORM.bits, FORM.xor].map((form) => {
-    const low = new Uint32Array(count);
-    const high = new Uint32Array(count);
-    for (let i = 0; i < count; i++) {
-      const at = i * wordsPerValue;
-      const before = at - wordsPerValue;
-      const xor = form === FORM.xor && i > 0;
-      low[i] = (words[at] ?? 0) ^ (xor ? (words[before] ?? 0) : 0);
-      if (wordsPerValue === 2) high[i] = (words[at + 1] ?? 0) ^ (xor ? (words[before + 1] ?? 0) : 0);
-    }
-    return { form, decimals: 0, width: 4 * wordsPerValue, low, high, patched: [] };
-  });
+function bitForms(
+  words: Uint32Array,
+  count: number,
+  wordsPerValue: 1 | 2,
+  wanted: readonly number[],
+): Planes[] {
+  return [FORM.bits, FORM.xor]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(count);
+      const high = new Uint32Array(count);
+      for (let i = 0; i < count; i++) {
+        const at = i * wordsPerValue;
+        const before = at - wordsPerValue;
+        const xor = form === FORM.xor && i > 0;
+        low[i] = (words[at] ?? 0) ^ (xor ? (words[before] ?? 0) : 0);
+        if (wordsPerValue === 2) high[i] = (words[at + 1] ?? 0) ^ (xor ? (words[before + 1] ?? 0) : 0);
+      }
+      return { form, decimals: 0, width: 4 * wordsPerValue, low, high, patched: [] };
+    });
 }
 
 /** 64-bit integers wrap: a difference is taken modulo 2^64, as two's complement does. */
-function int64Forms(values: BigInt64Array): Planes[] {
-  return [FORM.bits, FORM.deltas].map((form) => {
-    const low = new Uint32Array(values.length);
-    const high = new Uint32Array(values.length);
-    let previous = 0n;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i] ?? 0n;
-      let code = value;
-      if (form === FORM.deltas) {
-        const difference = BigInt.asIntN(64, value - previous);
-        code = (difference << 1n) ^ (difference >> 63n);
-        previous = value;
+function int64Forms(values: BigInt64Array, wanted: readonly number[]): Planes[] {
+  return [FORM.bits, FORM.deltas]
+    .filter((form) => wanted.includes(form))
+    .map((form) => {
+      const low = new Uint32Array(values.length);
+      const high = new Uint32Array(values.length);
+      let previous = 0n;
+      for (let i = 0; i < values.length; i++) {
+        const value = values[i] ?? 0n;
+        let code = value;
+        if (form === FORM.deltas) {
+          const difference = BigInt.asIntN(64, value - previous);
+          code = (difference << 1n) ^ (difference >> 63n);
+          previous = value;
+        }
+        low[i] = Number(BigInt.asUintN(32, code));
+        high[i] = Number(BigInt.asUintN(32, code >> 32n));
       }
-      low[i] = Number(BigInt.asUintN(32, code));
-      high[i] = Number(BigInt.asUintN(32, code >> 32n));
-    }
-    return { form, decimals: 0, width: 8, low, high, patched: [] };
-  });
+      return { form, decimals: 0, width: 8, low, high, patched: [] };
+    });
 }
 
 function smallest(forms: readonly Planes[]): Planes | undefined {

@@ -52,23 +52,27 @@ export function decompressionStream(
   decodeBlock: (frame: Uint8Array) => Promise<Uint8Array>,
   maxOutputBytes: number,
 ): TransformStream<Uint8Array, Uint8Array> {
-  let pending: Uint8Array = new Uint8Array(0);
+  // Received and not yet decoded: received[start, end). A frame that is still incomplete is shorter than the largest one,
+  // and input is taken in pieces of at most a block, so this never runs over.
+  const received = new Uint8Array(MAX_PAYLOAD_BYTES + MAX_OVERHEAD_BYTES + STREAM_BLOCK_BYTES);
+  let start = 0;
+  let end = 0;
   let total = 0;
   let crc = 0;
   let ended = false;
 
-  /** Handles the frame that `pending` begins with; false when more bytes are needed for that. */
+  /** Handles the first received frame; false when more bytes are needed for that. */
   const takeFrame = async (controller: TransformStreamDefaultController<Uint8Array>): Promise<boolean> => {
-    if (pending.length === 0) return false;
+    if (start === end) return false;
     if (ended) throw corrupt('bytes follow the end of the stream');
-    const read = frameOrUndefined(pending);
+    const read = frameOrUndefined(received.subarray(start, end));
     if (read === undefined) return false;
     const { frame, sizeBytes } = read;
-    const bytes = pending.subarray(0, sizeBytes);
-    pending = pending.subarray(sizeBytes);
+    const bytes = received.subarray(start, start + sizeBytes);
+    start += sizeBytes;
     if (frame.body === BODY.streamEnd) {
-      const end = new ByteReader(frame.payload);
-      if (end.varint() !== total || end.u32() !== crc) throw corrupt('the stream lost or changed blocks');
+      const seal = new ByteReader(frame.payload);
+      if (seal.varint() !== total || seal.u32() !== crc) throw corrupt('the stream lost or changed blocks');
       ended = true;
       return true;
     }
@@ -88,14 +92,13 @@ export function decompressionStream(
     async transform(chunk, controller) {
       checkChunk(chunk);
       let at = 0;
-      // Taken in pieces of a block, so that a large chunk is not copied again with every frame it holds.
       while (at < chunk.length) {
         const piece = chunk.subarray(at, at + STREAM_BLOCK_BYTES);
         at += piece.length;
-        const joined = new Uint8Array(pending.length + piece.length);
-        joined.set(pending);
-        joined.set(piece, pending.length);
-        pending = joined;
+        received.copyWithin(0, start, end);
+        received.set(piece, end - start);
+        end += piece.length - start;
+        start = 0;
         while (await takeFrame(controller));
       }
     },

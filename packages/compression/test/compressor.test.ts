@@ -182,6 +182,13 @@ describe('choice', () => {
     }
   });
 
+  test('numbers that change their nature after the first thousands come back', () => {
+    const decimals = Float64Array.from({ length: 9000 }, (_, i) => (i < 6000 ? i / 100 : Math.sin(i)));
+    const integers = Array.from({ length: 9000 }, (_, i) => (i < 6000 ? i : i * 2 ** 40));
+    expect(compressor.decompress(compressor.compress(decimals))).toStrictEqual(decimals);
+    expect(compressor.decompress(compressor.compress(integers, { kind: 'series' }))).toStrictEqual(integers);
+  });
+
   test('short decimals and slow integers take far less than their bytes', () => {
     const temperatures = Float64Array.from(
       { length: 4000 },
@@ -289,6 +296,17 @@ describe('limits', () => {
       for (const value of [text, text.repeat(10)]) {
         const frame = compressor.compress(value, { goal });
         const lying = forged(frame, (bytes) => (bytes[4] = ((bytes[4] ?? 0) & 0x80) | 0x01));
+        expect(code(() => compressor.decompress(lying))).toBe('ERR_PERF_COMPRESSION_CORRUPT');
+      }
+    }
+  });
+
+  test('a forged frame that holds less than it declares is corrupt', () => {
+    const compressor = new Compressor();
+    for (const value of ['short', text, text.repeat(10)]) {
+      for (const goal of ['fast', 'small'] as const) {
+        const frame = compressor.compress(value, { goal });
+        const lying = forged(frame, (bytes) => (bytes[4] = (bytes[4] ?? 0) | 0x7f));
         expect(code(() => compressor.decompress(lying))).toBe('ERR_PERF_COMPRESSION_CORRUPT');
       }
     }

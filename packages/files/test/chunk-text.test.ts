@@ -182,6 +182,16 @@ export const double = (n: number) => n * 2;
   });
 });
 
+it('keeps within maxTokens also where a beginning has more tokens than the whole', () => {
+  // " }\n//\n//" is one token, " }\n//\n" is two.
+  for (let i = 0; i < 30; i++) {
+    const text = `${String.fromCharCode(97 + (i % 26))}${' a'.repeat(14)} }\n//\n// and more${' b'.repeat(i)}`;
+    for (const chunk of chunkText(text, { language: 'text', maxTokens: 16 })) {
+      expect(countTokens(chunk.text)).toBeLessThanOrEqual(16);
+    }
+  }
+});
+
 it('refuses options that make no sense', async () => {
   for (const options of [
     { language: 'text', maxChars: 1 },

@@ -48,6 +48,8 @@ export class PerformanceMonitor implements AsyncDisposable {
   readonly #host: MetricHost;
   readonly #metrics = new Map<string, AnyMetric>();
   readonly #pollers = new Map<string, StatsPoller>();
+  /** Whose field each gauge made from a stats() is. */
+  readonly #fields = new Map<string, string>();
   readonly #subscriptions: (() => void)[] = [];
   readonly #tracker: ExecutionTracker;
   readonly #sender: LinkSender | undefined;
@@ -328,12 +330,19 @@ export class PerformanceMonitor implements AsyncDisposable {
       return;
     }
     for (const field of fields) {
-      if (this.#metrics.has(field)) continue;
-      this.gauge({
-        name: field,
-        help: `${field}, from stats() of ${name}`,
-        collect: () => poller.value(field),
-      });
+      if (this.#fields.has(field)) {
+        if (this.#fields.get(field) !== name) this.#host.onCollectError(name);
+      } else if (this.registry.getSingleMetric(field) === undefined) {
+        this.#fields.set(field, name);
+        this.gauge({
+          name: field,
+          help: `${field}, from stats() of ${name}`,
+          collect: () => poller.value(field),
+        });
+      } else {
+        // Another metric has this name. Adding the two up would be wrong, so the field is left out, and counted as that.
+        this.#host.onCollectError(name);
+      }
     }
   }
 

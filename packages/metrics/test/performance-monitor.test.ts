@@ -256,6 +256,18 @@ describe('instrument', () => {
     expect(await text(monitor)).toContain('\nperf_part_late 2\n');
   });
 
+  it('leaves out, and counts, a field whose name is taken', async () => {
+    const registry = new Registry();
+    registry.registerMetric(new PromGauge({ name: 'perf_x_foreign', help: 'f', registers: [] }));
+    const monitor = new PerformanceMonitor({ registry });
+    monitor.instrument({ stats: () => ({ yZ: 1, foreign: 5 }) }, 'x');
+    monitor.instrument({ stats: () => ({ z: 2 }) }, 'x_y');
+    const errors = monitor.counter({ name: 'perf_metrics_errors_total', labelNames: ['source'] });
+    expect(errors.value({ source: 'x' })).toBe(1);
+    expect(errors.value({ source: 'x_y' })).toBe(1);
+    expect(await text(monitor)).toContain('\nperf_x_y_z 1\n');
+  });
+
   it('counts messages of channels and observes their durations, until it is closed', async () => {
     const monitor = new PerformanceMonitor();
     monitor.instrument('cache', 'sessions', { events: ['evict', 'load'] });
