@@ -22,6 +22,7 @@ import { QueryLog } from './query-log.ts';
 import type { QueryStats } from './query-log.ts';
 import type { EdgeRow } from './store.ts';
 import { cacheKey, MIN_CACHED_VISITS, TraversalCache } from './traversal-cache.ts';
+import type { Dependencies } from './traversal-cache.ts';
 import { degreeStatistics, sizeAlerts } from './degree-statistics.ts';
 import type { DegreeStatistics, SizeAlert } from './degree-statistics.ts';
 import { passes, streamNodes } from './stream.ts';
@@ -438,8 +439,14 @@ export class Graph implements Disposable {
 
   /** How `traverse` with the same arguments would go about it, without doing it. */
   explain(start: string | readonly string[], options: TraverseOptions): TraversePlan {
-    const { walk, starts } = this.#search(start, options);
-    return planTraversal(this.#live.image, walk, starts, options.maxDepth, options.strategy ?? 'auto');
+    const { walk, selection, starts } = this.#search(start, options);
+    const { image } = this.#live;
+    const { maxDepth, strategy = 'auto' } = options;
+    const key = cacheKey(walk, selection, starts, options);
+    const cached =
+      selection.filter === undefined &&
+      this.#cache?.has(key, dependenciesOf(image, walk, selection)) === true;
+    return planTraversal({ image, walk, starts, maxDepth, strategy, cached });
   }
 
   // Life.
@@ -555,8 +562,7 @@ export class Graph implements Disposable {
   #run({ walk, selection, starts }: Search, options: TraverseOptions, startedAt: number): Found {
     const { maxDepth, strategy, signal } = options;
     const { image } = this.#live;
-    const readsNodes = selection.nodeTypes !== undefined || selection.minConfidence > 0;
-    const dependencies = { image, edgeTypes: walk.edgeTypes, readsNodes };
+    const dependencies = dependenciesOf(image, walk, selection);
     // One hop is cheaper than a look into the cache, and nobody knows what a filter depends on.
     const cache = maxDepth > 1 && selection.filter === undefined ? this.#cache : undefined;
     const isWorthALook = cache !== undefined && !cache.isEmpty;
@@ -638,6 +644,10 @@ export class Graph implements Disposable {
       cost,
     };
   }
+}
+
+function dependenciesOf(image: GraphImage, { edgeTypes }: Walk, selection: Selection): Dependencies {
+  return { image, edgeTypes, readsNodes: selection.nodeTypes !== undefined || selection.minConfidence > 0 };
 }
 
 const NO_CACHE: CacheStats = { hits: 0, misses: 0, entries: 0, sizeBytes: 0 };
