@@ -37,7 +37,10 @@ export interface Level {
   readonly to: number;
 }
 
-/** The cheapest mode for the next level. A filter on edges leaves only the sparse one. */
+/**
+ * The cheapest mode for the next level. A filter on edges leaves only the sparse one. Bottom-up may be answered while
+ * the side it reads is still in the snapshot: `isLoaded` tells.
+ */
 export function cheapestMode({ image, walk, scratch, from, to }: Level): LevelMode {
   if (to - from < MIN_FRONTIER || walk.edgeTypes !== undefined || walk.validAtMs !== undefined)
     return 'sparse';
@@ -50,10 +53,14 @@ export function cheapestMode({ image, walk, scratch, from, to }: Level): LevelMo
     }
   }
   if (edges < MIN_DENSE_EDGES) return 'sparse';
-  const opposite = oppositeOf(walk.direction);
-  const isLoaded = (opposite === 'out' || image.has('in')) && (opposite === 'in' || image.has('out'));
-  if (isLoaded && edges * ALPHA > image.edges * sides.length) return 'bottom-up';
+  if (edges * ALPHA > image.edges * sides.length) return 'bottom-up';
   return edges > image.ordinals * (DENSE_FACTOR / 32) ? 'dense' : 'sparse';
+}
+
+/** Whether the side that bottom-up reads is in memory. */
+export function isLoaded(image: GraphImage, walk: Walk): boolean {
+  const opposite = oppositeOf(walk.direction);
+  return (opposite === 'out' || image.has('in')) && (opposite === 'in' || image.has('out'));
 }
 
 /** Appends the next level to the queue in order of ordinals; returns the new tail. */

@@ -144,6 +144,11 @@ export class Graph implements Disposable {
   readonly #pool = new ScratchPool();
   readonly #source: TraversalSource;
   #closed = false;
+  /**
+   * Whether a search wanted the side that a snapshot had not read yet. The next one reads it: the first answer of a
+   * cold process is not to wait for it.
+   */
+  #missedSide = false;
 
   private constructor(db: Database, ownsDb: boolean, settings: Settings) {
     this.#db = db;
@@ -555,7 +560,7 @@ export class Graph implements Disposable {
     const walk = walkOf(options, this.#live.edgeTypes);
     const selection = selectionOf(options, this.#live.nodeTypes);
     options.signal?.throwIfAborted();
-    this.#live.ensure(walk.direction);
+    this.#live.ensure(this.#missedSide ? 'both' : walk.direction);
     return { walk, selection, starts: this.#ordinalsOf('start', start) };
   }
 
@@ -589,6 +594,7 @@ export class Graph implements Disposable {
       cache.set(key ?? cacheKey(walk, selection, starts, options), found, dependencies);
     }
     this.#log.traversed(maxDepth, found.modes);
+    this.#missedSide ||= found.missedSide;
     if (strategy === 'dfs') this.#log.depthFirst++;
     this.#log.publish('traverse', startedAt, maxDepth, found.ordinals.length);
     return found;
