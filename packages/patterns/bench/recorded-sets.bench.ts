@@ -82,7 +82,7 @@ const ahoCorasick = {
         for (const word of words) found.add(state.literals.get(word) as number);
       }
       for (const index of state.others) if (state.regexes[index]?.test(text)) found.add(index);
-      return [...found].sort((a, b) => a - b).map((index) => (defs[index]).id);
+      return [...found].sort((a, b) => a - b).map((index) => defs[index]?.id ?? '');
     }),
 };
 

@@ -72,8 +72,8 @@ export function compiled(defs: readonly PatternDef[]): RegExp[] {
 
 export function idsOneByOne(defs: readonly PatternDef[], regexes: readonly RegExp[], text: string): string[] {
   const found: string[] = [];
-  for (let i = 0; i < regexes.length; i++) {
-    if ((regexes[i]).test(text)) found.push((defs[i]).id);
+  for (const [i, regex] of regexes.entries()) {
+    if (regex.test(text)) found.push(defs[i]?.id ?? '');
   }
   return found;
 }
