@@ -37,6 +37,7 @@ describe.each(['auto', 'always', 'never'] as const)('with prefilter %s', (prefil
         );
       }
     }
+    expect(set.size).toBe(defs.length);
     const copy = PatternSet.deserialize(set.serialize(), { prefilter });
     expectSame(copy, defs, [generator.text(defs)]);
   });
