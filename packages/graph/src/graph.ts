@@ -20,7 +20,9 @@ import { fewestHops, leastWeight } from './shortest-path.ts';
 import type { OrdinalPath } from './shortest-path.ts';
 import { QueryLog } from './query-log.ts';
 import type { QueryStats } from './query-log.ts';
+import type { EdgeRow } from './store.ts';
 import { cacheKey, MIN_CACHED_VISITS, TraversalCache } from './traversal-cache.ts';
+import type { Dependencies } from './traversal-cache.ts';
 import { degreeStatistics, sizeAlerts } from './degree-statistics.ts';
 import type { DegreeStatistics, SizeAlert } from './degree-statistics.ts';
 import { passes, streamNodes } from './stream.ts';
@@ -129,6 +131,7 @@ const DEFAULT_STALENESS_MS = 0.005;
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const DEFAULT_CHANGE_LOG_BYTES = 64 * 1024 * 1024;
 const SEARCH_PAGE = 256;
+const EDGES_PER_PAGE = 1_024;
 
 /** A graph in SQLite, walked in memory. All calls but `stream` and `compact` are synchronous. */
 export class Graph implements Disposable {
@@ -141,6 +144,11 @@ export class Graph implements Disposable {
   readonly #pool = new ScratchPool();
   readonly #source: TraversalSource;
   #closed = false;
+  /**
+   * Whether a search wanted the side that a snapshot had not read yet. The next one reads it: the first answer of a
+   * cold process is not to wait for it.
+   */
+  #missedSide = false;
 
   private constructor(db: Database, ownsDb: boolean, settings: Settings) {
     this.#db = db;
@@ -266,6 +274,32 @@ export class Graph implements Disposable {
     const to = this.#live.image.ids.ordinalOf(target);
     const key = this.#live.edgeTypes.keyOf(type);
     return from === -1 || to === -1 || key === undefined ? undefined : this.#readEdge(from, key, to);
+  }
+
+  /** Every node in the order of creation, read a page at a time; writes meanwhile may or may not be seen. */
+  *nodes(): Generator<GraphNode, void, undefined> {
+    this.#fresh();
+    for (const node of this.#nodes.all()) {
+      yield node;
+      this.#checkOpen();
+    }
+  }
+
+  /** Every edge, read a page at a time; writes meanwhile may or may not be seen. */
+  *edges(): Generator<GraphEdge, void, undefined> {
+    this.#fresh();
+    for (let after: [number, number, number] = [-1, -1, -1]; ;) {
+      const rows = this.#live.store.scanWholeEdges(after, EDGES_PER_PAGE);
+      this.#live.freshen();
+      for (const row of rows) {
+        after = [row.source, row.type, row.target];
+        const source = this.#live.image.ordinalOfKey(row.source);
+        const target = this.#live.image.ordinalOfKey(row.target);
+        if (source !== -1 && target !== -1) yield this.#edgeOf(source, row.type, target, row);
+        this.#checkOpen();
+      }
+      if (rows.length < EDGES_PER_PAGE) return;
+    }
   }
 
   /** Distinct neighbours, in the order of their ordinals. */
@@ -410,8 +444,14 @@ export class Graph implements Disposable {
 
   /** How `traverse` with the same arguments would go about it, without doing it. */
   explain(start: string | readonly string[], options: TraverseOptions): TraversePlan {
-    const { walk, starts } = this.#search(start, options);
-    return planTraversal(this.#live.image, walk, starts, options.maxDepth, options.strategy ?? 'auto');
+    const { walk, selection, starts } = this.#search(start, options);
+    const { image } = this.#live;
+    const { maxDepth, strategy = 'auto' } = options;
+    const key = cacheKey(walk, selection, starts, options);
+    const cached =
+      selection.filter === undefined &&
+      this.#cache?.has(key, dependenciesOf(image, walk, selection)) === true;
+    return planTraversal({ image, walk, starts, maxDepth, strategy, cached });
   }
 
   // Life.
@@ -520,15 +560,14 @@ export class Graph implements Disposable {
     const walk = walkOf(options, this.#live.edgeTypes);
     const selection = selectionOf(options, this.#live.nodeTypes);
     options.signal?.throwIfAborted();
-    this.#live.ensure(walk.direction);
+    this.#live.ensure(this.#missedSide ? 'both' : walk.direction);
     return { walk, selection, starts: this.#ordinalsOf('start', start) };
   }
 
   #run({ walk, selection, starts }: Search, options: TraverseOptions, startedAt: number): Found {
     const { maxDepth, strategy, signal } = options;
     const { image } = this.#live;
-    const readsNodes = selection.nodeTypes !== undefined || selection.minConfidence > 0;
-    const dependencies = { image, edgeTypes: walk.edgeTypes, readsNodes };
+    const dependencies = dependenciesOf(image, walk, selection);
     // One hop is cheaper than a look into the cache, and nobody knows what a filter depends on.
     const cache = maxDepth > 1 && selection.filter === undefined ? this.#cache : undefined;
     const isWorthALook = cache !== undefined && !cache.isEmpty;
@@ -555,6 +594,7 @@ export class Graph implements Disposable {
       cache.set(key ?? cacheKey(walk, selection, starts, options), found, dependencies);
     }
     this.#log.traversed(maxDepth, found.modes);
+    this.#missedSide ||= found.missedSide;
     if (strategy === 'dfs') this.#log.depthFirst++;
     this.#log.publish('traverse', startedAt, maxDepth, found.ordinals.length);
     return found;
@@ -579,9 +619,13 @@ export class Graph implements Disposable {
   }
 
   #readEdge(source: number, type: number, target: number): GraphEdge | undefined {
-    const { image, store, edgeTypes } = this.#live;
+    const { image, store } = this.#live;
     const row = store.edge(image.keyOf(source), type, image.keyOf(target));
-    if (row === undefined) return undefined;
+    return row === undefined ? undefined : this.#edgeOf(source, type, target, row);
+  }
+
+  #edgeOf(source: number, type: number, target: number, row: EdgeRow): GraphEdge {
+    const { image, edgeTypes } = this.#live;
     return {
       source: image.ids.idOf(source),
       target: image.ids.idOf(target),
@@ -606,6 +650,10 @@ export class Graph implements Disposable {
       cost,
     };
   }
+}
+
+function dependenciesOf(image: GraphImage, { edgeTypes }: Walk, selection: Selection): Dependencies {
+  return { image, edgeTypes, readsNodes: selection.nodeTypes !== undefined || selection.minConfidence > 0 };
 }
 
 const NO_CACHE: CacheStats = { hits: 0, misses: 0, entries: 0, sizeBytes: 0 };
