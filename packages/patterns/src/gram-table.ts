@@ -31,6 +31,7 @@ interface Filed {
   readonly gram: number;
   readonly literal: number;
   readonly end: number;
+  readonly look: SecondLook;
 }
 
 export class GramTable {
@@ -65,8 +66,9 @@ export class GramTable {
       for (let phase = 0; phase < this.stride; phase++) {
         const loadAt = (end: number): number => loads[firstGram(text, end, classes, literals.sets)] as number;
         const end = rarestGram(text, phase, this.stride, statistics, loadAt);
+        const look = secondLook(text, end, classes, literals.sets);
         for (const gram of gramsOf(text, end, classes, literals.sets)) {
-          filed.push({ gram, literal, end });
+          filed.push({ gram, literal, end, look });
           loads[gram] = (loads[gram] as number) + 1;
         }
       }
@@ -81,7 +83,7 @@ export class GramTable {
     this.entryEnds = new Uint8Array(filed.length);
     this.entryChecks = new Int8Array(filed.length);
     this.entryCheckBits = new Uint32Array(2 * filed.length);
-    filed.forEach(({ gram, literal, end }, entry) => {
+    filed.forEach(({ gram, literal, end, look }, entry) => {
       const chain = chainOf(gram, this.headMask);
       this.filter[gram >>> 5] = (this.filter[gram >>> 5] as number) | (1 << (gram & 31));
       this.entryGrams[entry] = gram;
@@ -89,9 +91,9 @@ export class GramTable {
       this.entryEnds[entry] = end;
       this.next[entry] = this.heads[chain] as number;
       this.heads[chain] = entry + 1;
-      const check = secondLook(texts[literal] as string, end, classes, literals.sets);
-      this.entryChecks[entry] = check.place - end;
-      this.entryCheckBits.set(check.bits, 2 * entry);
+      this.entryChecks[entry] = look.place - end;
+      this.entryCheckBits[2 * entry] = look.low;
+      this.entryCheckBits[2 * entry + 1] = look.high;
     });
   }
 
@@ -106,29 +108,33 @@ export function chainOf(gram: number, headMask: number): number {
   return (Math.imul(gram, 0x9e3779b1) >>> 12) & headMask;
 }
 
-/** The most telling unit of a literal outside its gram: the one that fewest classes may stand for, and a far one. */
-function secondLook(
-  text: string,
-  end: number,
-  classes: UnitClasses,
-  sets: UnitSets,
-): { place: number; bits: Uint32Array } {
+interface SecondLook {
+  readonly place: number;
+  /** Classes 0 to 31, and 32 to 63. */
+  readonly low: number;
+  readonly high: number;
+}
+
+/** The most telling unit of a literal outside its gram: the one that fewest classes may stand for, and a near one. */
+function secondLook(text: string, end: number, classes: UnitClasses, sets: UnitSets): SecondLook {
   let place = end;
-  let bits = new Uint32Array([0xffffffff, 0xffffffff]);
   let fewest = Infinity;
   for (let at = 0; at < text.length; at++) {
-    const members = at > end - GRAM && at <= end ? undefined : sets.membersOf(text.charCodeAt(at));
-    if (members === undefined || members.length > fewest) continue;
-    if (members.length === fewest && at > end + 2) continue;
-    fewest = members.length;
+    if (at > end - GRAM && at <= end) continue;
+    const count = sets.membersOf(text.charCodeAt(at))?.length ?? Infinity;
+    if (count >= fewest && !(count === fewest && at <= end + 2)) continue;
+    fewest = count;
     place = at;
-    bits = new Uint32Array(2);
-    for (const member of members) {
-      const unitClass = classes.of[member] as number;
-      bits[unitClass >>> 5] = (bits[unitClass >>> 5] as number) | (1 << (unitClass & 31));
-    }
   }
-  return { place, bits };
+  if (fewest === Infinity) return { place: end, low: -1, high: -1 };
+  let low = 0;
+  let high = 0;
+  for (const member of sets.membersOf(text.charCodeAt(place)) ?? []) {
+    const unitClass = classes.of[member] as number;
+    if (unitClass < 32) low |= 1 << unitClass;
+    else high |= 1 << (unitClass & 31);
+  }
+  return { place, low, high };
 }
 
 /** Whether every phase of the stride has a usable gram. */

@@ -13,7 +13,7 @@ export interface TriggerChoice {
 }
 
 /** A trigger with a smaller chance needs no company. */
-const RARE = 0.02;
+const RARE = 0.005;
 /** What has a greater chance is in most texts anyway. */
 const COMMON = 0.8;
 const MAX_ALSO = 3;
@@ -22,7 +22,7 @@ const SAMPLED = 5;
 const LONG = 8;
 /** Clauses of more literals cost more to look for than they save. */
 const MAX_ALSO_LITERALS = 64;
-/** Variants of one thing: how much the chances of all but the most common literal are worth. */
+/** By how much the chances of all but the most common literal of a clause are discounted. */
 const VARIANTS = 4;
 /** What it costs not to know where a match starts. */
 const UNBOUNDED = 0.02;

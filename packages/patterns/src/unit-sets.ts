@@ -102,7 +102,8 @@ export class UnitSets {
 
   /** The unit that stands for the set; undefined when there are too many sets. */
   unitFor(set: UnitSet): string | undefined {
-    const key = `${set.ascii.join(' ')} ${set.beyond} ${set.representative}`;
+    const [a, b, c, d] = set.ascii;
+    const key = `${a} ${b} ${c} ${d} ${set.beyond} ${set.representative}`;
     let unit = this.#units.get(key);
     if (unit === undefined) {
       const wide = set.members === undefined;
