@@ -182,7 +182,9 @@ export class TieredCache<V> implements AsyncDisposable {
   readonly #deadTags = new Map<string, number>();
   readonly #tierCounts = new Map<string, { hits: number; misses: number; errors: number }>();
   readonly #memoryCounts = { hits: 0, misses: 0 };
-  readonly #unsubscribe: (() => void) | undefined;
+  /** Without what other members of the bus see too. */
+  readonly #localTiers: readonly Tier[];
+  readonly #unsubscribe: (() => void)[] = [];
   readonly #counters: Counters = {
     hits: 0,
     misses: 0,
@@ -226,7 +228,14 @@ export class TieredCache<V> implements AsyncDisposable {
       onEvict: (key, held) => this.#tags.remove(key, held.tags),
     });
     for (const tier of this.#tiers) this.#tierCounts.set(tier.name, { hits: 0, misses: 0, errors: 0 });
-    this.#unsubscribe = options.bus?.subscribe((message) => this.#onMessage(message));
+    this.#localTiers = this.#tiers.filter((tier) => tier.shared !== true);
+    const { bus } = options;
+    if (bus === undefined) return;
+    this.#unsubscribe.push(bus.subscribe((message) => this.#onMessage(message)));
+    for (const tier of this.#tiers) {
+      const end = tier.watch?.((message) => this.#inBackground(this.#publish(message)));
+      if (end !== undefined) this.#unsubscribe.push(end);
+    }
   }
 
   /**
@@ -312,10 +321,10 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#counters.sets++;
     const held = this.#hold(copy, options);
     this.#remember(key, held, options);
-    await Promise.all([
-      bytes === undefined ? undefined : this.#writeEntry(key, bytes, held),
-      this.#publish({ kind: 'keys', keys: [key] }),
-    ]);
+    await this.#thenPublish(bytes === undefined ? undefined : this.#writeEntry(key, bytes, held), {
+      kind: 'keys',
+      keys: [key],
+    });
   }
 
   /** Whether any tier had it. @throws {CacheError} ERR_PERF_CACHE_TIER when a tier may still have it. */
@@ -324,12 +333,11 @@ export class TieredCache<V> implements AsyncDisposable {
     if (refusal !== undefined) throw refusal.error;
     this.#overtake(key);
     const inMemory = this.#dropFromMemory(key);
-    const [counts] = await Promise.all([
+    const deletion =
       this.#tiers.length === 0
-        ? [0]
-        : this.#writes.run([key], () => this.#onEachTier('delete', (tier) => tier.deleteMany([key]))),
-      this.#publish({ kind: 'keys', keys: [key] }),
-    ]);
+        ? Promise.resolve([0])
+        : this.#writes.run([key], () => this.#onEachTier('delete', (tier) => tier.deleteMany([key])));
+    const counts = await this.#thenPublish(deletion, { kind: 'keys', keys: [key] });
     return inMemory || counts.some((count) => count > 0);
   }
 
@@ -470,8 +478,8 @@ export class TieredCache<V> implements AsyncDisposable {
 
   async #shutDown(): Promise<void> {
     this.#tickets.voidAll();
-    this.#unsubscribe?.();
     await this.#drain();
+    for (const end of this.#unsubscribe) end();
     this.#clearMemory();
     for (const tier of this.#tiers) await tier.close();
     await this.#options.bus?.close();
@@ -960,6 +968,15 @@ export class TieredCache<V> implements AsyncDisposable {
     }
   }
 
+  /** Others are told when the tiers have changed, or could not: told earlier, they could read the old entry again. */
+  async #thenPublish<R>(change: Promise<R> | undefined, message: InvalidationMessage): Promise<R> {
+    try {
+      return (await change) as R;
+    } finally {
+      await this.#publish(message);
+    }
+  }
+
   #onMessage(message: InvalidationMessage): void {
     if (message.kind === 'keys') {
       for (const key of message.keys) {
@@ -975,6 +992,21 @@ export class TieredCache<V> implements AsyncDisposable {
       this.#reads.clear();
       this.#clearMemory();
     }
+    if (this.#localTiers.length > 0) this.#inBackground(this.#dropFromLocalTiers(message));
+  }
+
+  #dropFromLocalTiers(message: InvalidationMessage): Promise<unknown> {
+    const tiers = this.#localTiers;
+    if (message.kind === 'keys') {
+      const { keys } = message;
+      return this.#writes.run(keys, () => this.#onEachTier('delete', (tier) => tier.deleteMany(keys), tiers));
+    }
+    if (message.kind === 'clear') {
+      return this.#writes.runAlone(() => this.#onEachTier('clear', (tier) => tier.clear(), tiers));
+    }
+    this.#rememberDeadTag(message.tag);
+    const deleteByTag = async (tier: Tier): Promise<unknown> => tier.deleteByTag?.(message.tag);
+    return this.#writes.runAlone(() => this.#onEachTier('deleteByTag', deleteByTag, tiers));
   }
 
   #inBackground(work: Promise<unknown>): void {
