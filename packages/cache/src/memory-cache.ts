@@ -136,6 +136,11 @@ export class MemoryCache<K, V> {
     return this.#store.get(key);
   }
 
+  /** `get` whose misses are not counted, for a caller that asks elsewhere and then comes back with `get`. */
+  use(key: K): V | undefined {
+    return this.#store.use(key);
+  }
+
   /** The value, or `undefined`, without counting as a use. */
   peek(key: K): V | undefined {
     return this.#store.peek(key);
@@ -153,7 +158,7 @@ export class MemoryCache<K, V> {
    */
   set(key: K, value: V, options?: MemorySetOptions): this {
     if (options === undefined && this.#ttlMs === Infinity) {
-      this.#store.set(key, value, Infinity, undefined, 1);
+      this.#store.setPlain(key, value);
       return this;
     }
     const ttlMs = options?.ttlMs === undefined ? this.#ttlMs : checkTtlMs('ttlMs', options.ttlMs);

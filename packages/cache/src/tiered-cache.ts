@@ -243,12 +243,11 @@ export class TieredCache<V> implements AsyncDisposable {
    * that `cache.peek(key) ?? (await cache.get(key))` counts one read.
    */
   peek(key: string): V | undefined {
-    const held = this.#memory.peek(key);
-    if (held === undefined || !this.#isFresh(held)) return undefined;
-    this.#memory.get(key);
+    const held = this.#memory.use(key);
+    if (held === undefined || (held.freshUntilMs !== Infinity && !this.#isFresh(held))) return undefined;
     this.#counters.hits++;
     this.#memoryCounts.hits++;
-    return this.#handOut(held);
+    return held.direct ? held.value : this.#handOut(held);
   }
 
   /** The value from the fastest tier that has it fresh. Resolves to `undefined` when none has. */

@@ -19,8 +19,6 @@ const MAX_NODE_BITS = 31;
 const MAX_NODE_TYPES = 65_536;
 const NO_ORDINAL = 0xffff_ffff;
 
-export const PLAIN_EDGE: EdgeColumns = { weight: 1, validFromMs: -Infinity, validToMs: Infinity };
-
 /** `'in-degree'` gives the lowest ordinals to the nodes most edges lead to; `'key'` is the order of creation. */
 export type NodeOrder = 'key' | 'in-degree';
 
@@ -248,12 +246,12 @@ export class GraphImage {
     this.#nodes++;
   }
 
-  /** Inserts or updates; true when the edge is new. */
-  putEdge(source: number, type: number, target: number, columns: EdgeColumns): boolean {
-    const isNew = this.out.put(source, this.word(type, target), columns);
+  /** Inserts or updates; returns what the edge carried before, undefined when it is new. */
+  putEdge(source: number, type: number, target: number, columns: EdgeColumns): EdgeColumns | undefined {
+    const before = this.out.put(source, this.word(type, target), columns);
     this.in.put(target, this.word(type, source), columns);
-    if (isNew) this.#edges++;
-    return isNew;
+    if (before === undefined) this.#edges++;
+    return before;
   }
 
   /** False when there is no such edge. A fuzzy copy may have it on one side only, so both are looked at. */

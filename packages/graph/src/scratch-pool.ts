@@ -13,28 +13,42 @@ const MAX_IDLE = 4;
 export class Scratch {
   /** One bit per ordinal; Int32 so that words are small integers for V8. */
   readonly visited: Int32Array;
-  /** Room for every ordinal once. */
+  /** Room for every ordinal once, and one more: the inner loop stores before it knows whether it may. */
   readonly queue: Uint32Array;
   /** Allocated by the first search that records predecessors. */
   #parents: Uint32Array | undefined;
+  /** Allocated by the first level that needs it. */
+  #frontier: Int32Array | undefined;
 
   constructor(capacity: number) {
     this.visited = new Int32Array((capacity + 31) >>> 5);
-    this.queue = new Uint32Array(capacity);
+    this.queue = new Uint32Array(capacity + 1);
   }
 
   get capacity(): number {
-    return this.queue.length;
+    return this.queue.length - 1;
   }
 
   get sizeBytes(): number {
-    return this.visited.byteLength + this.queue.byteLength + (this.#parents?.byteLength ?? 0);
+    const { visited, queue } = this;
+    return (
+      visited.byteLength +
+      queue.byteLength +
+      (this.#parents?.byteLength ?? 0) +
+      (this.#frontier?.byteLength ?? 0)
+    );
   }
 
   /** Not cleared between uses: meaningful only where `visited` is set. */
   get parents(): Uint32Array {
     this.#parents ??= new Uint32Array(this.capacity);
     return this.#parents;
+  }
+
+  /** A second bitset, of any content. */
+  get frontier(): Int32Array {
+    this.#frontier ??= new Int32Array(this.visited.length);
+    return this.#frontier;
   }
 
   /** Unsets the bits of the first `count` ordinals of the queue. */

@@ -1,5 +1,7 @@
 // Level-by-level breadth-first search, and what it returns.
 
+import { cheapestMode, expandBottomUp, expandDense } from './direction-optimizing.ts';
+import type { LevelMode } from './direction-optimizing.ts';
 import { GraphError } from './errors.ts';
 import { expandLevel, nextEdge, sidesOf } from './expand.ts';
 import type { GraphImage } from './graph-image.ts';
@@ -94,12 +96,19 @@ export class Traversal implements Disposable {
   }
 }
 
-export interface Found {
+interface Selected {
   readonly ordinals: Uint32Array;
   readonly levels: readonly number[] | Uint16Array;
 }
 
-/** Decides about nodes one by one; `lazyNode` makes what a caller's filter gets. */
+export interface Found extends Selected {
+  /** Nodes reached, selected or not. */
+  readonly visited: number;
+  /** Levels made in each mode. */
+  readonly modes: Readonly<Record<LevelMode, number>>;
+}
+
+/** Decides about nodes one by one. */
 export type Select = (ordinal: number) => boolean;
 
 export interface BreadthFirst {
@@ -110,16 +119,26 @@ export interface BreadthFirst {
   readonly select: Select | undefined;
   readonly limit: number;
   readonly signal: AbortSignal | undefined;
+  /** How levels are made; `'auto'` takes the cheapest for each. */
+  readonly mode: LevelMode | 'auto';
+}
+
+interface Progress {
+  /** End of the queue. */
+  tail: number;
+  readonly modes: Record<LevelMode, number>;
 }
 
 /** Runs a whole traversal. */
 export function breadthFirst(pool: ScratchPool, search: BreadthFirst): Found {
   const scratch = pool.take(search.image.ordinals);
-  const progress = { tail: 0 };
+  const progress = { tail: 0, modes: { sparse: 0, dense: 0, 'bottom-up': 0 } };
   try {
-    return search.select === undefined
-      ? unselected(search, scratch, progress)
-      : selected(search, search.select, scratch, progress);
+    const found =
+      search.select === undefined
+        ? unselected(search, scratch, progress)
+        : selected(search, search.select, scratch, progress);
+    return { ...found, visited: progress.tail, modes: progress.modes };
   } finally {
     pool.give(scratch, progress.tail);
   }
@@ -149,7 +168,7 @@ export function depthFirst(pool: ScratchPool, search: BreadthFirst): Found {
   } finally {
     pool.give(scratch, all.ordinals.length);
   }
-  return { ordinals: Uint32Array.from(found), levels: Uint16Array.from(depths) };
+  return { ...all, ordinals: Uint32Array.from(found), levels: Uint16Array.from(depths) };
 }
 
 /** Walks the nodes whose bit is set, unsetting it. */
@@ -186,19 +205,16 @@ function* preorder(search: BreadthFirst, pending: Int32Array): Generator<number>
   }
 }
 
-function unselected(search: BreadthFirst, scratch: Scratch, progress: { tail: number }): Found {
-  const { image, walk, limit } = search;
-  const sides = sidesOf(image, walk.direction);
-  const { queue, visited } = scratch;
+function unselected(search: BreadthFirst, scratch: Scratch, progress: Progress): Selected {
+  const { limit } = search;
+  const { queue } = scratch;
   const levels: number[] = [];
   let from = 0;
   let to = (progress.tail = enqueueStarts(search.starts, scratch));
   levels.push(to);
   for (let depth = 0; depth < search.maxDepth && from < to && to < limit; depth++) {
     search.signal?.throwIfAborted();
-    for (const side of sides) {
-      progress.tail = expandLevel(image, side, walk, queue, visited, from, to, progress.tail, limit);
-    }
+    expand(search, scratch, progress, from, to, limit);
     from = to;
     to = progress.tail;
     levels.push(to);
@@ -207,10 +223,9 @@ function unselected(search: BreadthFirst, scratch: Scratch, progress: { tail: nu
   return { ordinals: queue.slice(0, count), levels: levels.map((end) => Math.min(end, count)) };
 }
 
-function selected(search: BreadthFirst, select: Select, scratch: Scratch, progress: { tail: number }): Found {
-  const { image, walk, limit } = search;
-  const sides = sidesOf(image, walk.direction);
-  const { queue, visited } = scratch;
+function selected(search: BreadthFirst, select: Select, scratch: Scratch, progress: Progress): Selected {
+  const { limit } = search;
+  const { queue } = scratch;
   const found: number[] = [];
   const levels: number[] = [];
   let from = 0;
@@ -220,13 +235,36 @@ function selected(search: BreadthFirst, select: Select, scratch: Scratch, progre
     for (let at = from; at < to && found.length < limit; at++) if (select(queue[at]!)) found.push(queue[at]!);
     levels.push(found.length);
     if (depth === search.maxDepth || from === to || found.length >= limit) break;
-    for (const side of sides) {
-      progress.tail = expandLevel(image, side, walk, queue, visited, from, to, progress.tail, Infinity);
-    }
+    expand(search, scratch, progress, from, to, Infinity);
     from = to;
     to = progress.tail;
   }
   return { ordinals: Uint32Array.from(found), levels };
+}
+
+/** Appends the level after queue[from .. to). */
+function expand(
+  { image, walk, mode }: BreadthFirst,
+  scratch: Scratch,
+  progress: Progress,
+  from: number,
+  to: number,
+  stopAt: number,
+): void {
+  const { queue, visited } = scratch;
+  const level = { image, walk, scratch, from, to };
+  // A limit is soon reached: only the sparse way can stop in the middle of a level.
+  const chosen = stopAt !== Infinity ? 'sparse' : mode === 'auto' ? cheapestMode(level) : mode;
+  progress.modes[chosen]++;
+  if (chosen === 'bottom-up') {
+    progress.tail = expandBottomUp(level);
+  } else if (chosen === 'dense') {
+    progress.tail = expandDense(level);
+  } else {
+    for (const side of sidesOf(image, walk.direction)) {
+      progress.tail = expandLevel(image, side, walk, queue, visited, from, to, progress.tail, stopAt);
+    }
+  }
 }
 
 function enqueueStarts(starts: readonly number[], { queue, visited }: Scratch): number {
