@@ -16,7 +16,7 @@ export type {
   TieredCacheStats,
   TieredMemoryOptions,
 } from './tiered-cache.ts';
-export type { Entry, InvalidationBus, InvalidationMessage, Tier, TierStats } from './tier.ts';
+export type { Entry, InvalidationBus, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
 export type { Codec } from './entry-codec.ts';
 export type { IntegrityOptions } from './integrity.ts';
 export type { PrefetchOptions, PrefetchStats } from './operation-memory.ts';

@@ -44,13 +44,24 @@ export interface Tier {
   close(): Promise<void>;
   /** Deletes all entries with the tag; their keys. Without it, tags are remembered by the cache for its lifetime. */
   deleteByTag?(tag: string): Promise<readonly string[]>;
-  /** Makes accepted writes durable. */
+  /** Makes accepted writes durable, and visible to other processes. */
   flush?(): Promise<void>;
   /**
    * Tells which entries changed later than the call that changed them, so that the cache can tell the bus. The
    * returned function ends it.
    */
   watch?(listener: (message: InvalidationMessage) => void): () => void;
+  /** Present together: who may load a key, among all processes that use what this tier stores in. */
+  readonly leases?: Leases;
+}
+
+/** A lease ends by `release`, by its time, or because the key is deleted. */
+export interface Leases {
+  /** Whether `owner` has the lease of `key` now, until `untilMs` (Unix ms). */
+  acquire(key: string, owner: string, untilMs: number): Promise<boolean>;
+  /** Whether `owner` still has it. */
+  holds(key: string, owner: string): Promise<boolean>;
+  release(key: string, owner: string): Promise<void>;
 }
 
 /** Something changed: entries of these keys, of this tag, or all, are no longer valid where they are not shared. */

@@ -9,7 +9,9 @@
  * back on a void ticket is handed to its callers but kept nowhere (read-tickets.ts). Order is kept: writes of one key
  * reach the tiers in the order asked for, and a read of a key waits for its writes (write-order.ts).
  */
+import { randomUUID } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
+import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { encodeValue, isPrimitive, structuredCloneCodec } from './entry-codec.ts';
@@ -28,7 +30,7 @@ import type { Ticket } from './read-tickets.ts';
 import { Flight } from './single-flight.ts';
 import { estimateEntryBytes } from './size-estimate.ts';
 import { TagIndex } from './tag-index.ts';
-import type { Entry, InvalidationBus, InvalidationMessage, Tier, TierStats } from './tier.ts';
+import type { Entry, InvalidationBus, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
 import { isWarmKeys, isWarmOperation } from './warm-start.ts';
 import type { WarmOptions, WarmReport, WarmSource } from './warm-start.ts';
 import { WriteOrder } from './write-order.ts';
@@ -60,6 +62,11 @@ export interface TieredCacheOptions<V> {
   readonly hardTimeoutMs?: number;
   /** A loader's `undefined` is remembered, in memory, for this long. Default: it is not. */
   readonly negativeTtlMs?: number;
+  /**
+   * How long one process may hold the lease for loading a key, with a tier that can lease; others wait for its value.
+   * 0 turns leases off. Default 10,000.
+   */
+  readonly leaseMs?: number;
   /** Hand out values by reference instead of copies. Only for values that nobody changes. Default false. */
   readonly share?: boolean;
   /** Default: structured clone. */
@@ -157,6 +164,9 @@ interface Counters {
 }
 
 const NO_TAGS: readonly string[] = [];
+/** How often a process asks whether the one with the lease is done; doubled up to the second. */
+const LEASE_POLL_MS = 5;
+const MAX_LEASE_POLL_MS = 100;
 /** Deleted tags remembered for tiers that cannot delete by tag. */
 const MAX_DEAD_TAGS = 10_000;
 const errorChannel = channel('perf:cache:error');
@@ -196,6 +206,8 @@ export class TieredCache<V> implements AsyncDisposable {
     integrityFailures: 0,
     errors: 0,
   };
+  readonly #owner: string = randomUUID();
+  readonly #leaseMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(options: TieredCacheOptions<V>) {
@@ -211,6 +223,7 @@ export class TieredCache<V> implements AsyncDisposable {
       options.memory.ttlMs === undefined ? Infinity : checkTtlMs('memory.ttlMs', options.memory.ttlMs);
     checkTimes(options);
     checkTiers(this.#tiers, options.tierTtlMs);
+    this.#leaseMs = checkNumber('leaseMs', options.leaseMs ?? 10_000, 0, 2 ** 31 - 1);
     checkFunction('onError', options.onError);
     this.#staleMs = Math.max(options.staleWhileRevalidateMs ?? 0, options.graceMs ?? 0);
     const random = options.random?.bind(options) ?? Math.random;
@@ -674,10 +687,19 @@ export class TieredCache<V> implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Loaded<V>> {
     const ticket = this.#tickets.take(key);
+    let lease: Leases | undefined;
     try {
       if (this.#tiers.length > 0) {
         const found = await this.#readTiersOnce(key);
         if (found?.fresh === true) return { value: found.held.value as V, fromTier: true };
+        lease =
+          this.#leaseMs === 0 ? undefined : this.#tiers.find((tier) => tier.leases !== undefined)?.leases;
+        const loadedElsewhere =
+          lease === undefined ? undefined : await this.#waitForLease(key, lease, signal);
+        if (loadedElsewhere !== undefined) {
+          lease = undefined;
+          return { value: loadedElsewhere.held.value as V, fromTier: true };
+        }
       }
       signal.throwIfAborted();
       let refined: SetOptions = options;
@@ -687,11 +709,42 @@ export class TieredCache<V> implements AsyncDisposable {
         refined = { ...refined, ...more };
       };
       const value = await this.#load(load, { key, signal, refine });
-      if (!signal.aborted && this.#tickets.allows(ticket, refined.tags))
-        this.#keepLoaded(key, value, refined);
+      const held = lease === undefined || (await lease.holds(key, this.#owner));
+      if (held && !signal.aborted && this.#tickets.allows(ticket, refined.tags)) {
+        const written = this.#keepLoaded(key, value, refined);
+        if (lease !== undefined) this.#inBackground(this.#releaseAfter(written, key, lease));
+        lease = undefined;
+      }
       return { value, fromTier: false };
     } finally {
       this.#tickets.giveBack(ticket);
+      if (lease !== undefined) this.#inBackground(lease.release(key, this.#owner));
+    }
+  }
+
+  /** Settles with the lease, or with the value that the process which had it has stored meanwhile. */
+  async #waitForLease(key: string, leases: Leases, signal: AbortSignal): Promise<Found<V> | undefined> {
+    for (let delayMs = LEASE_POLL_MS; ; delayMs = Math.min(2 * delayMs, MAX_LEASE_POLL_MS)) {
+      signal.throwIfAborted();
+      const ours = await leases.acquire(key, this.#owner, this.#clock.now() + this.#leaseMs);
+      // Also with the lease in hand: it may have been released, with a value stored, since the tiers were read.
+      const found = (await this.#readTiers([key], true)).get(key);
+      if (found?.fresh === true) {
+        if (ours) await leases.release(key, this.#owner);
+        return found;
+      }
+      if (ours) return undefined;
+      await wait(delayMs, undefined, { signal });
+    }
+  }
+
+  /** The value must be visible to other processes before one of them can get the lease. */
+  async #releaseAfter(written: Promise<unknown> | undefined, key: string, leases: Leases): Promise<void> {
+    try {
+      await written;
+      await this.#onEachTier('flush', async (tier) => tier.flush?.());
+    } finally {
+      await leases.release(key, this.#owner);
     }
   }
 
@@ -705,10 +758,10 @@ export class TieredCache<V> implements AsyncDisposable {
     }
   }
 
-  #keepLoaded(key: string, value: V, options: SetOptions): void {
+  #keepLoaded(key: string, value: V, options: SetOptions): Promise<unknown> | undefined {
     if (value === undefined) {
       const { negativeTtlMs } = this.#options;
-      if (negativeTtlMs === undefined) return;
+      if (negativeTtlMs === undefined) return undefined;
       const until = this.#clock.now() + negativeTtlMs;
       const tags = options.tags ?? NO_TAGS;
       this.#remember(
@@ -716,12 +769,15 @@ export class TieredCache<V> implements AsyncDisposable {
         { value, direct: true, freshUntilMs: until, staleUntilMs: until, tags, present: false },
         {},
       );
-      return;
+      return undefined;
     }
     const bytes = this.#tiers.length === 0 ? undefined : encodeValue(this.#codec, key, value);
     const held = this.#hold(this.#copy(key, value), options);
     this.#remember(key, held, options);
-    if (bytes !== undefined) this.#inBackground(this.#writeEntry(key, bytes, held));
+    if (bytes === undefined) return undefined;
+    const written = this.#writeEntry(key, bytes, held);
+    this.#inBackground(written);
+    return written;
   }
 
   /** Waits for a load as long as the timeouts and the caller's signal allow, and falls back on a stale value. */

@@ -84,7 +84,7 @@ describe('SqliteTier', () => {
     const random = (): number => (seed = (seed * 16807) % 2147483647) / 2147483647;
     const tier = SqliteTier.open({ path: ':memory:', maxEntries: 100, clock: { now: () => now }, random });
     for (let i = 0; i < 200; i++) {
-      now++;
+      now += 500;
       await tier.setMany([{ key: `k${i}`, value: bytes('v') }]);
       if (i % 10 === 0) await tier.flush();
       if (i % 10 === 5) await tier.getMany(['k3']);
