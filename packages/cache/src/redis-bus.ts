@@ -84,7 +84,7 @@ export class RedisBus implements InvalidationBus, AsyncDisposable {
   #ready: PromiseWithResolvers<void> = Promise.withResolvers();
   #number = 0;
   #subscribed = false;
-  #pinging = false;
+  #heartbeatState: 'idle' | 'pinging' | 'cut' = 'idle';
   #closed = false;
 
   /** @throws {TypeError} or {RangeError} that names the option. Connecting happens in the background. */
@@ -227,7 +227,7 @@ export class RedisBus implements InvalidationBus, AsyncDisposable {
     const subscriber = this.#subscriber;
     subscriber.on('ready', () => void this.#begin());
     subscriber.on('close', () => {
-      this.#pinging = false;
+      this.#heartbeatState = 'idle';
       if (!this.#subscribed) return;
       this.#subscribed = false;
       this.#ready = Promise.withResolvers();
@@ -316,16 +316,18 @@ export class RedisBus implements InvalidationBus, AsyncDisposable {
 
   #beat(): void {
     if (this.#subscriber.status !== 'ready') return;
-    if (this.#pinging) {
+    if (this.#heartbeatState === 'pinging') {
       // After a long task the reply may be here, unread: sockets are read before the next turn.
       setImmediate(() => {
-        if (this.#pinging) this.#subscriber.disconnect(true);
+        if (this.#heartbeatState !== 'pinging') return;
+        this.#heartbeatState = 'cut';
+        this.#subscriber.disconnect(true);
       });
-      return;
     }
-    this.#pinging = true;
+    if (this.#heartbeatState !== 'idle') return;
+    this.#heartbeatState = 'pinging';
     const answered = (): void => {
-      this.#pinging = false;
+      if (this.#heartbeatState === 'pinging') this.#heartbeatState = 'idle';
     };
     this.#subscriber.ping().then(answered, answered);
   }

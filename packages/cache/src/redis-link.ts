@@ -41,6 +41,8 @@ export class RedisUnavailable extends Error {
 /** A connection that says nothing for this long, with commands waiting, is given up (connections made here). */
 const SILENCE_MS = 5000;
 const CONNECT_TIMEOUT_MS = 5000;
+/** A connection that is cut waits this long for the other end. */
+const DISCONNECT_TIMEOUT_MS = 100;
 const MAX_RETRY_MS = 1000;
 
 const retryDelayMs = (attempt: number): number => Math.min(MAX_RETRY_MS, 25 * 2 ** Math.min(attempt, 10));
@@ -55,6 +57,7 @@ const OWN_OPTIONS = {
 } as const satisfies RedisOptions;
 
 const OWN_DEFAULTS = {
+  disconnectTimeout: DISCONNECT_TIMEOUT_MS,
   connectTimeout: CONNECT_TIMEOUT_MS,
   socketTimeout: SILENCE_MS,
   retryStrategy: retryDelayMs,

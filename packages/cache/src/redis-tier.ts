@@ -3,6 +3,7 @@
  *
  *     <namespace>:e:<key>   the entry's frame (entry-frame.ts), with Redis's own expiry
  *     <namespace>:t:<tag>   entry name -> stamp of the version that was written with the tag
+ *     <namespace>:l:<key>   who may load the key; writing or deleting the entry ends it
  *
  * A tag's hash may name entries that have expired or were rewritten since: a member counts only while its stamp is in the
  * entry. Every tagged write looks at two random members and removes the dead ones, so that at most about half of a hash
@@ -20,7 +21,7 @@ import { checkFunction, checkInteger, checkObject, checkOneOf, checkString } fro
 import { OwedDeletions } from './owed-deletions.ts';
 import { checkRedis, isReplyError, RedisLink, RedisUnavailable } from './redis-link.ts';
 import type { RedisConnection, Send } from './redis-link.ts';
-import type { Entry, InvalidationMessage, Tier, TierStats } from './tier.ts';
+import type { Entry, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
 
 export interface RedisTierOptions {
   /** A client of ioredis, which stays the caller's to close; or options or a URL, for a client of the tier's own. */
@@ -44,6 +45,8 @@ export interface RedisTierOptions {
 
 /** Per round trip. */
 const KEYS_PER_COMMAND = 1000;
+/** Letters of entries, tags and leases; the second one of each pair is for names that are JSON. */
+const KINDS = { entry: ['e', 'j'], tag: ['t', 'u'], lease: ['l', 'm'] } as const;
 const ENTRIES_PER_WRITE = 256;
 const BYTES_PER_WRITE = 1024 * 1024;
 const SCAN_COUNT = 1000;
@@ -76,13 +79,18 @@ while ARGV[i] do
   end
 end`;
 
-/** ARGV: a tag's hash, how many members to look at. Returns how many are left, then the names deleted. */
+/**
+ * ARGV: a tag's hash, how many members to look at, where in a name its kind stands. Returns how many are left, then the
+ * names deleted.
+ */
 const DELETE_TAG_SCRIPT = `
 local members = redis.call('HRANDFIELD', ARGV[1], ARGV[2], 'WITHVALUES')
 local deleted = {0}
 for m = 1, #members, 2 do
   if redis.call('GETRANGE', members[m], ${STAMP_OFFSET}, ${STAMP_OFFSET + STAMP_BYTES - 1}) == members[m + 1] then
-    redis.call('UNLINK', members[m])
+    local kind = tonumber(ARGV[3])
+    local lease = string.sub(members[m], kind, kind) == 'e' and 'l' or 'm'
+    redis.call('UNLINK', members[m], string.sub(members[m], 1, kind - 1) .. lease .. string.sub(members[m], kind + 1))
     deleted[#deleted + 1] = members[m]
   end
   redis.call('HDEL', ARGV[1], members[m])
@@ -90,10 +98,30 @@ end
 deleted[1] = redis.call('HLEN', ARGV[1])
 return deleted`;
 
+/** ARGV: the lease's name, the owner, the end. */
+const ACQUIRE_SCRIPT = `
+local holder = redis.call('GET', ARGV[1])
+if holder and holder ~= ARGV[2] then return 0 end
+redis.call('SET', ARGV[1], ARGV[2], 'PXAT', ARGV[3])
+return 1`;
+
+/** ARGV: the lease's name, the owner. */
+const RELEASE_SCRIPT = `
+if redis.call('GET', ARGV[1]) == ARGV[2] then redis.call('DEL', ARGV[1]) end`;
+
 export class RedisTier implements Tier {
   readonly name: string;
   /** All processes see the same entries. */
   readonly shared = true;
+  /** While Redis cannot be reached, everybody may load. */
+  readonly leases: Leases = {
+    acquire: (key, owner, untilMs) => this.#acquire(key, owner, untilMs),
+    holds: async (key, owner) =>
+      (await this.#ask((client) => client.get(this.#leaseName(key)), owner)) === owner,
+    release: async (key, owner) => {
+      await this.#ask((client) => client.eval(RELEASE_SCRIPT, 0, this.#leaseName(key), owner), undefined);
+    },
+  };
   readonly #namespace: string;
   readonly #link: RedisLink;
   readonly #defer: boolean;
@@ -244,20 +272,44 @@ export class RedisTier implements Tier {
       else pipeline.set(name, frame, 'PXAT', end);
     }
     if (tagged.length > 0) pipeline.eval(WRITE_SCRIPT, 0, ...tagged);
+    pipeline.unlink(entries.map((entry) => this.#leaseName(entry.key)));
     for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
   }
 
-  #unlink(client: Redis, keys: readonly string[]): Promise<number> {
-    return client.unlink(keys.map((key) => this.#entryName(key)));
+  async #unlink(client: Redis, keys: readonly string[]): Promise<number> {
+    const [deleted] = await Promise.all([
+      client.unlink(keys.map((key) => this.#entryName(key))),
+      client.unlink(keys.map((key) => this.#leaseName(key))),
+    ]);
+    return deleted;
+  }
+
+  async #acquire(key: string, owner: string, untilMs: number): Promise<boolean> {
+    const end = Math.ceil(untilMs);
+    return (
+      (await this.#ask((client) => client.eval(ACQUIRE_SCRIPT, 0, this.#leaseName(key), owner, end), 1)) === 1
+    );
+  }
+
+  /** What Redis says; `otherwise` while it cannot be reached. */
+  async #ask<T>(command: (client: Redis) => Promise<T>, otherwise: T): Promise<T> {
+    this.#throwIfClosed();
+    try {
+      return await this.#link.run(command);
+    } catch (error) {
+      if (error instanceof RedisUnavailable) return otherwise;
+      throw this.#failed('lease', error);
+    }
   }
 
   async #deleteTag(send: Send, tag: string): Promise<readonly string[]> {
     const name = this.#tagName(tag);
+    const kindAt = Buffer.byteLength(this.#namespace) + 2;
     const keys: string[] = [];
     // What others write meanwhile may stay; the number of steps is fixed by what there was.
     let steps = Math.ceil((await send((client) => client.hlen(name))) / KEYS_PER_COMMAND);
     for (let left = 1; left > 0 && steps > 0; steps--) {
-      const reply = await send((client) => client.eval(DELETE_TAG_SCRIPT, 0, name, KEYS_PER_COMMAND));
+      const reply = await send((client) => client.eval(DELETE_TAG_SCRIPT, 0, name, KEYS_PER_COMMAND, kindAt));
       const [rest, ...names] = reply as [number, ...string[]];
       left = rest;
       for (const entryName of names) keys.push(this.#keyOf(entryName));
@@ -266,7 +318,7 @@ export class RedisTier implements Tier {
   }
 
   async #clear(send: Send): Promise<void> {
-    const pattern = `${escapeGlob(this.#namespace)}:[etju]:*`;
+    const pattern = `${escapeGlob(this.#namespace)}:[${Object.values(KINDS).flat().join('')}]:*`;
     let cursor = '0';
     do {
       const [next, names] = await send((client) =>
@@ -325,19 +377,30 @@ export class RedisTier implements Tier {
     }
   }
 
-  /** Names are UTF-8, which has no lone surrogates: keys with any are named by their JSON, which escapes them. */
   #entryName(key: string): string {
-    return key.isWellFormed() ? `${this.#namespace}:e:${key}` : `${this.#namespace}:j:${JSON.stringify(key)}`;
+    return this.#nameOf(KINDS.entry, key);
   }
 
   #tagName(tag: string): string {
-    return tag.isWellFormed() ? `${this.#namespace}:t:${tag}` : `${this.#namespace}:u:${JSON.stringify(tag)}`;
+    return this.#nameOf(KINDS.tag, tag);
+  }
+
+  #leaseName(key: string): string {
+    return this.#nameOf(KINDS.lease, key);
+  }
+
+  /** Names are UTF-8, which has no lone surrogates: text with any is named by its JSON, which escapes them. */
+  #nameOf(kinds: readonly [string, string], text: string): string {
+    const prefix = this.#namespace;
+    return text.isWellFormed()
+      ? `${prefix}:${kinds[0]}:${text}`
+      : `${prefix}:${kinds[1]}:${JSON.stringify(text)}`;
   }
 
   #keyOf(entryName: string): string {
     const kind = entryName[this.#namespace.length + 1];
     const rest = entryName.slice(this.#namespace.length + 3);
-    return kind === 'e' ? rest : (JSON.parse(rest) as string);
+    return kind === KINDS.entry[0] ? rest : (JSON.parse(rest) as string);
   }
 
   #failed(what: string, cause: unknown): CacheError {

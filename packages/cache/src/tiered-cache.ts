@@ -692,8 +692,9 @@ export class TieredCache<V> implements AsyncDisposable {
       if (this.#tiers.length > 0) {
         const found = await this.#readTiersOnce(key);
         if (found?.fresh === true) return { value: found.held.value as V, fromTier: true };
+        // Of the tiers that can lease, the slowest is seen by the most processes.
         lease =
-          this.#leaseMs === 0 ? undefined : this.#tiers.find((tier) => tier.leases !== undefined)?.leases;
+          this.#leaseMs === 0 ? undefined : this.#tiers.findLast((tier) => tier.leases !== undefined)?.leases;
         const loadedElsewhere =
           lease === undefined ? undefined : await this.#waitForLease(key, lease, signal);
         if (loadedElsewhere !== undefined) {

@@ -11,8 +11,10 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { RedisOptions } from 'ioredis';
 import { test } from 'vitest';
+
+/** Options for ioredis. */
+export type RedisAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
 interface Running {
   signal(name: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void;
@@ -23,7 +25,7 @@ export class RedisServer {
   readonly #dir = mkdtempSync(join(tmpdir(), 'perf-redis-'));
   #running: Running | undefined;
 
-  get connection(): RedisOptions {
+  get connection(): RedisAddress {
     return { path: join(this.#dir, 'redis.sock') };
   }
 
@@ -105,7 +107,7 @@ function declare(name: string, possible: boolean, run: () => Promise<void>): voi
 }
 
 /** A server for a whole file: own or reachable. */
-export async function findRedis(): Promise<{ connection: RedisOptions; end(): Promise<void> }> {
+export async function findRedis(): Promise<{ connection: RedisAddress; end(): Promise<void> }> {
   if (!hasProgram) return { connection: { host: '127.0.0.1', port: 6379 }, end: () => Promise.resolve() };
   const server = await RedisServer.start();
   return { connection: server.connection, end: () => server.remove() };
