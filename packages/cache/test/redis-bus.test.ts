@@ -215,7 +215,7 @@ describe('RedisBus and a server that does not answer', () => {
     await server.start();
     await Promise.all([one.bus.ready(), two.bus.ready()]);
     await until(() => one.bus.stats().unconfirmed === 0);
-    expect(two.heard[0]).toEqual(CLEAR);
+    expect(two.heard).toContainEqual(CLEAR);
     await one.bus.publish(keys('b'));
     await until(() => two.heard.some((message) => message.kind === 'keys' && message.keys[0] === 'b'));
     expect(two.bus.stats()).toMatchObject({ subscribed: true, rejected: 0 });

@@ -25,7 +25,7 @@ export class RedisServer {
   readonly #dir = mkdtempSync(join(tmpdir(), 'perf-redis-'));
   #running: Running | undefined;
 
-  get connection(): RedisAddress {
+  get connection(): { readonly path: string } {
     return { path: join(this.#dir, 'redis.sock') };
   }
 
