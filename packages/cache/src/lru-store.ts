@@ -137,6 +137,10 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
     return this.#cache.keys() as IterableIterator<K>;
   }
 
+  hottest(limit: number): K[] {
+    return [...this.keys()].slice(0, limit);
+  }
+
   #oldest(): [K, Held<V>] {
     const { value } = this.#cache.rentries().next();
     return value as [K, Held<V>];

@@ -186,6 +186,11 @@ export class MemoryCache<K, V> {
     return this.#store.keys();
   }
 
+  /** Up to `limit` keys, the most used (or with `lru` the last used) first. O(n log n). */
+  hottest(limit: number): K[] {
+    return this.#store.hottest(checkInteger('limit', limit, 1, Number.MAX_SAFE_INTEGER));
+  }
+
   /** Evicts until at most `targetBytes` are held; the bytes freed. */
   trim(targetBytes: number): number {
     return this.#store.trim(checkNumber('targetBytes', targetBytes, 0, Number.MAX_VALUE));

@@ -41,4 +41,6 @@ export interface MemoryStore<K, V> {
   trim(targetBytes: number): number;
   missRatioCurve(): MissRatioPoint[];
   keys(): IterableIterator<K>;
+  /** Up to `limit` keys, those to keep longest first. */
+  hottest(limit: number): K[];
 }

@@ -282,6 +282,16 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     return this.#slots.keys();
   }
 
+  hottest(limit: number): K[] {
+    this.#drain();
+    const rank = (slot: number): number => this.#lists.frequency(slot) * 0x1_0000 - this.#lists.age(slot);
+    const ranked = [...this.#slots].map(([key, slot]) => ({ key, rank: rank(slot) }));
+    return ranked
+      .sort((a, b) => b.rank - a.rank)
+      .slice(0, limit)
+      .map(({ key }) => key);
+  }
+
   #bytesToCharge(key: K, value: V, sizeBytes: number | undefined): number {
     if (this.#maxBytes === undefined && this.#sizes === undefined) {
       if (sizeBytes === undefined) return 1;

@@ -10,7 +10,7 @@ import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CacheError } from './errors.ts';
 import { checkInteger, checkString } from './option-checks.ts';
-import type { Entry, Leases, Tier, TierStats } from './tier.ts';
+import type { Entry, Leases, Notes, Tier, TierStats } from './tier.ts';
 
 export interface SqliteTierOptions {
   /** A file path, or `:memory:`. */
@@ -49,7 +49,7 @@ type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 const MIGRATIONS: readonly Migration[] = [
   {
     version: 1,
-    name: 'entries, tags and leases',
+    name: 'entries, tags, leases and notes',
     up: `
       CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -66,6 +66,7 @@ const MIGRATIONS: readonly Migration[] = [
       ) STRICT;
       CREATE TABLE tags (tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) STRICT, WITHOUT ROWID;
       CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE notes (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;
     `,
   },
 ];
@@ -83,6 +84,7 @@ const PENDING_LIMIT_FACTOR = 64;
 export class SqliteTier implements Tier {
   readonly name: string;
   readonly leases: Leases;
+  readonly notes: Notes;
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -115,6 +117,7 @@ export class SqliteTier implements Tier {
     this.#onError = options.onError?.bind(options);
     this.#statements = prepare(db);
     this.leases = this.#makeLeases();
+    this.notes = this.#makeNotes();
     const totals = this.#statements.totals.get() as { entries: number; bytes: number };
     this.#entries = totals.entries;
     this.#sizeBytes = totals.bytes;
@@ -253,6 +256,21 @@ export class SqliteTier implements Tier {
       release: async (key, owner) => {
         await open();
         releaseLease.run(key, owner);
+      },
+    };
+  }
+
+  #makeNotes(): Notes {
+    const { putNote, getNote } = this.#statements;
+    const open = async (): Promise<void> => this.#throwIfClosed();
+    return {
+      save: async (name, bytes) => {
+        await open();
+        putNote.run(name, bytes);
+      },
+      load: async (name) => {
+        await open();
+        return (getNote.get(name) as { bytes: Uint8Array } | undefined)?.bytes;
       },
     };
   }
@@ -423,6 +441,8 @@ function prepare(db: Database) {
     keysOfTag: db.prepare('SELECT key FROM tags WHERE tag = ?'),
     clearEntries: db.prepare('DELETE FROM entries'),
     clearTags: db.prepare('DELETE FROM tags'),
+    putNote: db.prepare('INSERT OR REPLACE INTO notes (name, bytes) VALUES (?, ?)'),
+    getNote: db.prepare('SELECT bytes FROM notes WHERE name = ?'),
     acquireLease: db.prepare(`
       INSERT INTO leases (key, owner, until) VALUES (@key, @owner, @until)
       ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until

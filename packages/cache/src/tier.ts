@@ -53,6 +53,13 @@ export interface Tier {
   watch?(listener: (message: InvalidationMessage) => void): () => void;
   /** Present together: who may load a key, among all processes that use what this tier stores in. */
   readonly leases?: Leases;
+  /** Small facts that outlive the process. */
+  readonly notes?: Notes;
+}
+
+export interface Notes {
+  save(name: string, bytes: Uint8Array): Promise<void>;
+  load(name: string): Promise<Uint8Array | undefined>;
 }
 
 /** A lease ends by `release`, by its time, or because the key is deleted. */

@@ -24,14 +24,15 @@ import type { MemoryCacheOptions } from './memory-cache.ts';
 import type { MissRatioPoint } from './memory-store.ts';
 import { checkFunction, checkNumber, checkObject, checkString, checkTtlMs } from './option-checks.ts';
 import { OperationMemory } from './operation-memory.ts';
-import type { PrefetchOptions, PrefetchStats } from './operation-memory.ts';
+import { Prefetcher } from './prefetcher.ts';
+import type { PrefetcherStats } from './prefetcher.ts';
 import { ReadTickets } from './read-tickets.ts';
 import type { Ticket } from './read-tickets.ts';
 import { Flight } from './single-flight.ts';
 import { estimateEntryBytes } from './size-estimate.ts';
 import { TagIndex } from './tag-index.ts';
 import type { Entry, InvalidationBus, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
-import { isWarmKeys, isWarmOperation } from './warm-start.ts';
+import { decodeSnapshot, encodeSnapshot, isWarmKeys, isWarmOperation, isWarmSnapshot } from './warm-start.ts';
 import type { WarmOptions, WarmReport, WarmSource } from './warm-start.ts';
 import { WriteOrder } from './write-order.ts';
 
@@ -72,12 +73,27 @@ export interface TieredCacheOptions<V> {
   /** Default: structured clone. */
   readonly codec?: Codec<V>;
   readonly integrity?: IntegrityOptions;
+  /**
+   * Fetching keys from the tiers ahead of their use, learned from the order of reads and from `recordOperation`; `false`
+   * switches it off. Without tiers there is nothing to fetch from.
+   */
   readonly prefetch?: PrefetchOptions | false;
   readonly bus?: InvalidationBus;
   readonly clock?: Clock;
   random?(): number;
   /** Failures that no caller gets to see: a tier that cannot be read, a background write, a rejected entry. */
   onError?(error: CacheError): void;
+}
+
+export interface PrefetchOptions {
+  /** Keys whose successor is remembered; about 150 bytes each. Default 65,536. */
+  readonly maxKeys?: number;
+  /** Largest share of predictions that may come to nothing before prefetching pauses. Default 0.3. */
+  readonly maxWaste?: number;
+  /** Operations remembered by `recordOperation`. Default 10,000. */
+  readonly maxOperations?: number;
+  /** Keys remembered for one operation. Default 32. */
+  readonly maxKeysPerOperation?: number;
 }
 
 export interface SetOptions {
@@ -124,7 +140,7 @@ export interface TieredCacheStats {
   readonly staleServed: number;
   readonly integrityFailures: number;
   readonly errors: number;
-  readonly prefetch: PrefetchStats;
+  readonly prefetch: PrefetcherStats;
   readonly tiers: Readonly<Record<string, TierCounters>>;
 }
 
@@ -164,6 +180,8 @@ interface Counters {
 }
 
 const NO_TAGS: readonly string[] = [];
+const SNAPSHOT_NOTE = 'hot-keys';
+const SNAPSHOT_KEYS = 10_000;
 /** How often a process asks whether the one with the lease is done; doubled up to the second. */
 const LEASE_POLL_MS = 5;
 const MAX_LEASE_POLL_MS = 100;
@@ -179,6 +197,10 @@ export class TieredCache<V> implements AsyncDisposable {
   readonly #codec: Codec<V>;
   readonly #integrity: Integrity | undefined;
   readonly #operations: OperationMemory;
+  readonly #prefetcher: Prefetcher<string> | undefined;
+  /** Keys to fetch ahead at the end of this turn. */
+  readonly #ahead = new Set<string>();
+  readonly #isInMemory = (key: string): boolean => this.#memory.has(key);
   readonly #ttlMs: number;
   readonly #memoryTtlMs: number;
   readonly #share: boolean;
@@ -228,7 +250,17 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#staleMs = Math.max(options.staleWhileRevalidateMs ?? 0, options.graceMs ?? 0);
     const random = options.random?.bind(options) ?? Math.random;
     if (options.integrity !== undefined) this.#integrity = new Integrity(options.integrity, random);
-    this.#operations = new OperationMemory(options.prefetch ?? {});
+    const prefetch = options.prefetch === false ? {} : (options.prefetch ?? {});
+    this.#operations = new OperationMemory(
+      prefetch.maxOperations ?? 10_000,
+      prefetch.maxKeysPerOperation ?? 32,
+    );
+    const prefetcher = new Prefetcher<string>({
+      maxKeys: prefetch.maxKeys ?? 65_536,
+      maxWaste: prefetch.maxWaste ?? 0.3,
+      horizon: options.memory.maxEntries ?? 10_000,
+    });
+    if (options.prefetch !== false && this.#tiers.length > 0) this.#prefetcher = prefetcher;
     const sizeOf = options.memory.sizeOf?.bind(options.memory);
     this.#memory = new MemoryCache<string, Held<V>>({
       ...pickMemory(options.memory),
@@ -404,10 +436,8 @@ export class TieredCache<V> implements AsyncDisposable {
     checkString('operation', operation);
     for (const key of relatedKeys) checkString('relatedKeys', key);
     const expected = this.#operations.record(operation, relatedKeys);
-    const missing = expected.filter((key) => !this.#memory.has(key));
-    if (missing.length === 0 || this.#tiers.length === 0) return;
-    this.#operations.prefetched(missing);
-    this.#inBackground(this.#readTiers(missing, true));
+    if (this.#prefetcher === undefined) return;
+    for (const key of expected) if (!this.#memory.has(key)) this.#fetchAhead(key);
   }
 
   /** Fills memory from values, from keys that the tiers have, or with what an operation used before. */
@@ -418,6 +448,9 @@ export class TieredCache<V> implements AsyncDisposable {
     if (isWarmKeys(source)) return this.#warmKeys([...source.keys].slice(0, limit), options.signal);
     if (isWarmOperation(source)) {
       return this.#warmKeys(this.#operations.keysOf(source.operation).slice(0, limit), options.signal);
+    }
+    if (isWarmSnapshot(source)) {
+      return this.#warmKeys((await this.#readSnapshot()).slice(0, limit), options.signal);
     }
     let loaded = 0;
     let present = 0;
@@ -454,7 +487,7 @@ export class TieredCache<V> implements AsyncDisposable {
       tiers[tier.name] = { ...tier.stats(), ...withRate(counts), errors: counts.errors };
     }
     const { entries, sizeBytes, evictions, expirations } = memory;
-    const prefetch = this.#operations.stats();
+    const prefetch = this.#prefetcher?.stats() ?? { issued: 0, useful: 0, wasted: 0, active: false };
     return {
       ...this.#counters,
       ...withRate(this.#counters),
@@ -478,7 +511,7 @@ export class TieredCache<V> implements AsyncDisposable {
     await this.#drain();
   }
 
-  /** Flushes, then closes the tiers and the bus. Loads under way still answer their callers but are not kept. */
+  /** Flushes, notes the hottest keys for `warm({ snapshot: true })`, then closes the tiers and the bus. Loads under way still answer their callers but are not kept. */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown();
     return this.#closing;
@@ -492,6 +525,7 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#tickets.voidAll();
     await this.#drain();
     for (const end of this.#unsubscribe) end();
+    await this.#writeSnapshot();
     this.#clearMemory();
     for (const tier of this.#tiers) await tier.close();
     await this.#options.bus?.close();
@@ -511,6 +545,10 @@ export class TieredCache<V> implements AsyncDisposable {
 
   /** A fresh value or remembered absence from memory, counted. */
   #fromMemory(key: string): Held<V> | undefined {
+    if (this.#prefetcher !== undefined) {
+      const next = this.#prefetcher.observe(key, this.#isInMemory);
+      if (next !== undefined) this.#fetchAhead(next);
+    }
     const held = this.#memory.get(key);
     if (held === undefined || !this.#isFresh(held)) {
       this.#memoryCounts.misses++;
@@ -519,6 +557,19 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#memoryCounts.hits++;
     this.#counters.hits++;
     return held;
+  }
+
+  /** Collects what one turn of the event loop asks for into one read of the tiers. */
+  #fetchAhead(key: string): void {
+    this.#ahead.add(key);
+    if (this.#ahead.size === 1) this.#inBackground(this.#fetchCollected());
+  }
+
+  async #fetchCollected(): Promise<void> {
+    await Promise.resolve();
+    const keys = [...this.#ahead].filter((key) => !this.#memory.has(key));
+    this.#ahead.clear();
+    if (keys.length > 0) await this.#readTiers(keys, true);
   }
 
   async #getFromTiers(key: string): Promise<V | undefined> {
@@ -999,6 +1050,25 @@ export class TieredCache<V> implements AsyncDisposable {
   #isDead(entry: Entry): boolean {
     if (this.#deadTags.size === 0 || entry.tags === undefined) return false;
     return entry.tags.some((tag) => (this.#deadTags.get(tag) ?? -Infinity) >= (entry.writtenAtMs ?? 0));
+  }
+
+  /** The hottest keys of memory, for the next start. */
+  async #writeSnapshot(): Promise<void> {
+    const tier = this.#tiers.find(({ notes }) => notes !== undefined);
+    if (tier?.notes === undefined) return;
+    try {
+      await tier.notes.save(SNAPSHOT_NOTE, encodeSnapshot(this.#memory.hottest(SNAPSHOT_KEYS)));
+    } catch (cause) {
+      this.#report(
+        new CacheError('ERR_PERF_CACHE_TIER', `tier ${tier.name}: no snapshot was written`, { cause }),
+      );
+    }
+  }
+
+  async #readSnapshot(): Promise<readonly string[]> {
+    const tier = this.#tiers.find(({ notes }) => notes !== undefined);
+    const bytes = await tier?.notes?.load(SNAPSHOT_NOTE);
+    return bytes === undefined ? [] : decodeSnapshot(bytes);
   }
 
   async #warmKeys(keys: readonly string[], signal: AbortSignal | undefined): Promise<WarmReport> {
