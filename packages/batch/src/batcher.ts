@@ -44,7 +44,6 @@ import {
   REMOTE,
   RUNNING,
   SETTLING,
-  type Follower,
   type Ticket,
 } from './job.ts';
 import type { Appended, DeadLetter, JobStore, Settlement, StoredJob } from './job-store.ts';
@@ -1004,7 +1003,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     } else if (first !== undefined) {
       job.state = FOLLOWING;
       first.extras ??= new JobExtras();
-      (first.extras.followers ??= []).push(job as Follower);
+      (first.extras.followers ??= []).push(job);
     } else if (appended.first === 'unfinished') {
       // Left by an earlier process and not claimed yet: this ticket gets its outcome when it is.
       this.#admission.take(job.sizeBytes);

@@ -22,6 +22,13 @@ interface Expected {
   readonly nodes: number;
   readonly edges: number;
   readonly neighbourhoods: readonly Neighbourhood[];
+  readonly shortestPaths: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly direction: 'out' | 'both';
+    /** Hops, -1 when there is no path. */
+    readonly length: number;
+  }[];
 }
 
 export interface RecordedGraph extends Expected {

@@ -42,7 +42,8 @@ const SNAPSHOT_LAG = 8;
 /** Work of a compaction in one turn of the event loop. */
 const TURN_MS = 1.5;
 const MIN_GARBAGE_WORDS = 65_536;
-const GARBAGE_SHARE = 0.25;
+/** Garbage per word in use. Moved rows cost memory; searches do not meet what they left behind. */
+const GARBAGE_SHARE = 1;
 
 /** Plain edges written with one call to the store: three numbers each. */
 const PLAIN_TRIPLES = 3 * 64;
@@ -59,8 +60,10 @@ export interface LiveGraphOptions {
   readonly maxStalenessMs: number;
   /** Where the snapshot is; undefined for none. */
   readonly snapshotPath: string | undefined;
-  /** A node's row may differ from what was read before. */
-  readonly onNodeChange: (key: number) => void;
+  /** A node's row may differ from what was read before; undefined: any row. */
+  readonly onNodeChange: (key: number | undefined) => void;
+  /** After each commit of ours. */
+  readonly onCommit: () => void;
 }
 
 export class LiveGraph {
@@ -329,6 +332,7 @@ export class LiveGraph {
     if (rows.length > 0) {
       this.#journal?.push(...rows);
       this.#compactWhenWorthIt();
+      this.#options.onCommit();
     }
     return result;
   }
@@ -400,7 +404,10 @@ export class LiveGraph {
     const { image } = this;
     this.#log.node(image.nextKey, type, confidence, id);
     const ordinal = image.addNode(id, type, confidence);
-    this.#undo.add(() => image.removeLastNode());
+    this.#undo.add(() => {
+      image.removeLastNode();
+      this.#options.onNodeChange(image.nextKey);
+    });
     return ordinal;
   }
 
@@ -410,16 +417,14 @@ export class LiveGraph {
     const typeBefore = image.nodeTypes[ordinal]!;
     const confidenceBefore = image.confidenceOf(ordinal);
     this.#options.onNodeChange(key);
+    this.#undo.add(() => this.#options.onNodeChange(key));
     if (typeBefore === type && confidenceBefore === confidence) {
       this.#log.touch(key);
       return;
     }
     this.#log.node(key, type, confidence, image.ids.idOf(ordinal));
     image.setNode(ordinal, type, confidence);
-    this.#undo.add(() => {
-      image.setNode(ordinal, typeBefore, confidenceBefore);
-      this.#options.onNodeChange(key);
-    });
+    this.#undo.add(() => image.setNode(ordinal, typeBefore, confidenceBefore));
   }
 
   #intern(of: 'node' | 'edge', name: string): number {
@@ -560,6 +565,7 @@ export class LiveGraph {
   /** Builds the image from the tables. */
   #loadRows(reason: RebuildReason): void {
     this.#loadTypes();
+    this.#options.onNodeChange(undefined);
     this.image = imageFromRows(this.store, this.edgeTypes.count);
     this.#at = this.store.lastChange();
     this.rebuilds[reason]++;

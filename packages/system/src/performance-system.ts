@@ -26,6 +26,7 @@ import { openDatabase, optimize } from '@perf/sqlite';
 import type { Database } from '@perf/sqlite';
 import { AutoOptimizer } from './auto-optimizer.ts';
 import type { OptimizationReport, StepDefinition } from './auto-optimizer.ts';
+import { ClosingStack } from './closing-stack.ts';
 import { configure } from './configuration.ts';
 import type { Configuration, SystemOptions } from './configuration.ts';
 import { SystemError } from './errors.ts';
@@ -151,7 +152,7 @@ export class PerformanceSystem implements AsyncDisposable {
     });
     mkdirSync(configuration.dir, { recursive: true });
     // What has been opened is closed again when a later part cannot be.
-    await using opened = new AsyncDisposableStack();
+    await using opened = new ClosingStack();
     opened.defer(() => monitor.close());
     const db = openDatabase(configuration.storePath, {
       durability: configuration.durability === 'sync' ? 'power-loss' : 'process-crash',
@@ -161,6 +162,7 @@ export class PerformanceSystem implements AsyncDisposable {
     const tier = SqliteTier.open({
       path: configuration.cachePath,
       maxBytes: configuration.diskCacheBytes,
+      clock: configuration.clock,
     });
     opened.defer(() => tier.close());
     const cache = new TieredCache<unknown>({
@@ -168,17 +170,19 @@ export class PerformanceSystem implements AsyncDisposable {
       tiers: [tier],
       clock: configuration.clock,
     });
-    opened.use(cache);
-    const graph = opened.use(Graph.open({ path: configuration.graphPath }));
-    const pressure = opened.use(
-      new PressureMonitor({
-        root: configuration.root,
-        intervalMs: configuration.pressureIntervalMs,
-        clock: configuration.clock,
-      }),
-    );
-    const gc = opened.adopt(new GcMonitor(), (monitor) => monitor.close());
-    const compressor = opened.use(new Compressor());
+    opened.defer(() => cache.close());
+    const graph = Graph.open({ path: configuration.graphPath });
+    opened.defer(() => graph.close());
+    const pressure = new PressureMonitor({
+      root: configuration.root,
+      intervalMs: configuration.pressureIntervalMs,
+      clock: configuration.clock,
+    });
+    opened.defer(() => pressure.close());
+    const gc = new GcMonitor();
+    opened.defer(() => gc.close());
+    const compressor = new Compressor();
+    opened.defer(() => compressor[Symbol.dispose]());
     const system = new PerformanceSystem(configuration, {
       router,
       monitor,
@@ -189,7 +193,7 @@ export class PerformanceSystem implements AsyncDisposable {
       gc,
       compressor,
     });
-    opened.move();
+    opened.release();
     return system;
   }
 
@@ -566,7 +570,7 @@ export class PerformanceSystem implements AsyncDisposable {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#optimizer.idle();
     // Deferred in reverse: the last one deferred runs first, and one that fails does not keep the others from closing.
-    await using closing = new AsyncDisposableStack();
+    await using closing = new ClosingStack();
     for (const fn of this.#atShutdown) closing.defer(fn);
     closing.defer(() => void this.#db.close());
     closing.defer(() => this.compressor[Symbol.dispose]());
