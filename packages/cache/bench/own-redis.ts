@@ -16,12 +16,14 @@ export interface OwnRedis {
 export async function startRedis(context: CaseContext): Promise<OwnRedis> {
   if (spawnSync('redis-server', ['--version']).error !== undefined) context.skip('needs redis-server');
   const options = ['--port', '0', '--unixsocket', 'redis.sock', '--save', '', '--appendonly', 'no'];
-  const stdio = ['ignore', 'pipe', 'ignore'] as const;
-  const child = spawn('redis-server', options, { cwd: context.scratchDir, stdio: [...stdio] });
-  for await (const line of createInterface({ input: child.stdout! })) {
+  const child = spawn('redis-server', options, {
+    cwd: context.scratchDir,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
     if (/ready to accept connections/i.test(line)) break;
   }
-  child.stdout!.resume();
+  child.stdout.resume();
   return {
     path: path.join(context.scratchDir, 'redis.sock'),
     freeze: () => void child.kill('SIGSTOP'),

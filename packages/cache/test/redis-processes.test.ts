@@ -193,6 +193,16 @@ describe('what a bus says', () => {
     expect(await one.cache.get('a')).toBeUndefined();
   });
 
+  ownRedisTest('leaves alone a file that all members use', async () => {
+    const local = SqliteTier.open({ path: ':memory:', shared: true });
+    const [one, two] = [await join({ tiers: [local] }), await join()];
+    await one.cache.set('a', 'old');
+    await two.cache.set('a', 'new');
+    await until(() => one.cache.peek('a') === undefined);
+    await one.cache.flush();
+    expect(await local.getMany(['a'])).toMatchObject([{ key: 'a' }]);
+  });
+
   ownRedisTest('comes after the tiers have changed, even when one of them could not', async () => {
     const said: string[] = [];
     const far = new MapTier('far');
