@@ -1,6 +1,7 @@
 /**
- * The other process of the Redis cases. It holds entries in memory, says when an invalidation has taken effect, and on
- * demand reads without pause, noting how long the longest read took, what failed, and when it last got an old value.
+ * The other process of the Redis cases. It holds entries in memory, says when an invalidation has taken
+ * effect, and on demand reads without pause, noting how long the longest read took, what failed, and when it
+ * last got an old value.
  */
 import { TieredCache } from '@perf/cache';
 import { RedisBus, RedisTier } from '@perf/cache/redis';

@@ -1,4 +1,4 @@
-/** Two processes with one Redis: how soon an invalidation is seen, and what an outage of Redis does to callers. */
+/** Two processes with one Redis: how soon an invalidation is seen, what an outage does to callers. */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -4,8 +4,8 @@
  *     version u8 | stamp 8 bytes | flags u8 | [expires f64] [stale f64] [written f64]
  *     | [mac length u8, mac] | [tags length u32, tags as JSON] | value
  *
- * Numbers are little-endian. The key is not in the frame: it is where the frame is stored, and the MAC binds the two.
- * The stamp is the tier's own: the Redis tier uses it to tell one version of an entry from the next.
+ * Numbers are little-endian. The key is not in the frame: it is where the frame is stored, and the MAC binds
+ * the two. The stamp is the tier's own: the Redis tier uses it to tell one version of an entry from the next.
  */
 import type { Entry } from './tier.ts';
 

@@ -1,7 +1,7 @@
 /**
- * A cache as a Keyv storage adapter. It takes lifetimes (Keyv's older contract), which Keyv 5 gives and Keyv 6 bridges
- * to, so that one adapter serves both. Everything written through it carries a tag of its namespace, so that `clear`
- * deletes that and nothing else of the cache.
+ * A cache as a Keyv storage adapter. It takes lifetimes (Keyv's older contract), which Keyv 5 gives and Keyv
+ * 6 bridges to, so that one adapter serves both. Everything written through it carries a tag of its
+ * namespace, so that `clear` deletes that and nothing else of the cache.
  */
 import { checkObject } from './option-checks.ts';
 import type { TieredCache } from './tiered-cache.ts';

@@ -1,6 +1,7 @@
 /**
- * A Keyv store as a tier: each entry is one text, the base64 of its frame (entry-frame.ts), because text is what every
- * Keyv store can hold. Keyv 5 stores are given lifetimes, Keyv 6 stores (`capabilities.expires`) ends in Unix time.
+ * A Keyv store as a tier: each entry is one text, the base64 of its frame (entry-frame.ts), because text is
+ * what every Keyv store can hold. Keyv 5 stores are given lifetimes, Keyv 6 stores (`capabilities.expires`)
+ * ends in Unix time.
  */
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
@@ -26,7 +27,9 @@ export interface KeyvTierOptions {
   readonly name?: string;
   /** Whether all members of the cache's bus see the same store. Default false. */
   readonly shared?: boolean;
-  /** Whether closing the tier disconnects the store, which is otherwise the caller's to close. Default false. */
+  /**
+   * Whether closing the tier disconnects the store, which is otherwise the caller's to close. Default false.
+   */
   readonly disconnect?: boolean;
   readonly clock?: Clock;
 }
@@ -37,8 +40,9 @@ const PREFIX = 'perf:';
 const CONCURRENCY = 32;
 
 /**
- * A tier over a Keyv instance, a Keyv storage adapter or a Map. `clear` clears all that the store calls its own: give
- * it a namespace if it holds other things. Tags are deleted by the cache, which remembers them for its lifetime.
+ * A tier over a Keyv instance, a Keyv storage adapter or a Map. `clear` clears all that the store calls its
+ * own: give it a namespace if it holds other things. Tags are deleted by the cache, which remembers them for
+ * its lifetime.
  *
  * @throws {TypeError} that names what is missing.
  */

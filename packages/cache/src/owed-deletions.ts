@@ -1,6 +1,6 @@
 /**
- * What must be deleted from a remote store once it can be reached again: every key whose write or deletion was not
- * confirmed, every tag, or everything. Bounded: beyond `maxKeys` it becomes everything.
+ * What must be deleted from a remote store once it can be reached again: every key whose write or deletion
+ * was not confirmed, every tag, or everything. Bounded: beyond `maxKeys` it becomes everything.
  */
 import type { InvalidationMessage } from './tier.ts';
 

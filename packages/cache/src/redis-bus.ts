@@ -1,17 +1,18 @@
 /**
- * Invalidations between processes over Redis's publish/subscribe, which delivers at most once. What that leaves open is
- * closed here:
+ * Invalidations between processes over Redis's publish/subscribe, which delivers at most once. What that
+ * leaves open is closed here:
  *
- * - A message that Redis did not confirm is kept and sent again, as it was, when the link is back; receivers know every
- *   publisher's last number and ignore what they have had.
- * - A number that is missing, and every beginning of a subscription (the first, and each after a loss), may hide
- *   messages: the listeners get a `clear`, and what they held before is gone.
+ * - A message that Redis did not confirm is kept and sent again, as it was, when the link is back; receivers
+ *   know every publisher's last number and ignore what they have had.
+ * - A number that is missing, and every beginning of a subscription (the first, and each after a loss), may
+ *   hide messages: the listeners get a `clear`, and what they held before is gone.
  * - A subscription that is silently dead is found by a heartbeat.
  *
  *     message = version u8 | publisher 16 bytes | number f64 | mac length u8, mac | body as JSON
  *
- * With a key, the MAC (HMAC-SHA256) covers the channel, publisher, number and body; a message without a right one is
- * dropped and counted. A recorded message that is sent again is ignored by its number, or at worst invalidates too much.
+ * With a key, the MAC (HMAC-SHA256) covers the channel, publisher, number and body; a message without a right
+ * one is dropped and counted. A recorded message that is sent again is ignored by its number, or at worst
+ * invalidates too much.
  */
 import { createHmac, createSecretKey, KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -24,17 +25,21 @@ import type { InvalidationBus, InvalidationMessage } from './tier.ts';
 
 export interface RedisBusOptions {
   /**
-   * A client of ioredis, which stays the caller's to close; or options or a URL, for a client of the bus's own. The
-   * subscription always has a connection of its own, with the same options.
+   * A client of ioredis, which stays the caller's to close; or options or a URL, for a client of the bus's
+   * own. The subscription always has a connection of its own, with the same options.
    */
   readonly redis: RedisConnection;
   /** Members with the same namespace hear each other. Default `perf-cache`. */
   readonly namespace?: string;
-  /** Signs messages and drops those that are not signed with it. At least 16 bytes; the same for all members. */
+  /**
+   * Signs messages and drops those that are not signed with it. At least 16 bytes; the same for all members.
+   */
   readonly key?: Uint8Array | KeyObject;
   /** Still accepted. */
   readonly previousKeys?: readonly (Uint8Array | KeyObject)[];
-  /** Longest wait for Redis when publishing; the message is then sent when Redis answers again. Default 100. */
+  /**
+   * Longest wait for Redis when publishing; the message is then sent when Redis answers again. Default 100.
+   */
   readonly timeoutMs?: number;
   /** How often the subscription is checked; a dead one is replaced within twice this. Default 1000. */
   readonly heartbeatMs?: number;
@@ -147,8 +152,8 @@ export class RedisBus implements InvalidationBus, AsyncDisposable {
   }
 
   /**
-   * The listener gets what other members publish, and a `clear` whenever it may have missed something: now, if the
-   * subscription stands, and at each beginning of one.
+   * The listener gets what other members publish, and a `clear` whenever it may have missed something: now,
+   * if the subscription stands, and at each beginning of one.
    */
   subscribe(listener: Listener): () => void {
     this.#throwIfClosed();

@@ -1,16 +1,18 @@
 /**
- * A connection to Redis that its users need not wait for. Every command has a soft timeout; once one has passed, or the
- * connection is lost, commands are refused at once instead of each paying the timeout again.
+ * A connection to Redis that its users need not wait for. Every command has a soft timeout; once one has
+ * passed, or the connection is lost, commands are refused at once instead of each paying the timeout again.
  *
  *                   timeout, loss                    reply to PING, or 'ready' again
  *     connecting -> up ------------> down ------------------------------> returning -> up
  *                                     ^------------ catching up failed ------|
  *
- * The way back needs no polling: after a timeout one PING stays on the wire, and its reply says that the server answers
- * again; after a loss ioredis reconnects by itself. Before the link is up again, its user catches up (`onReturn`).
+ * The way back needs no polling: after a timeout one PING stays on the wire, and its reply says that the
+ * server answers again; after a loss ioredis reconnects by itself. Before the link is up again, its user
+ * catches up (`onReturn`).
  *
- * Commands sent before a loss may still be in the old connection's buffer at the server and could run after what the
- * new connection sends. So the old connection is killed by its id before anything else, if the server is the same one.
+ * Commands sent before a loss may still be in the old connection's buffer at the server and could run after
+ * what the new connection sends. So the old connection is killed by its id before anything else, if the
+ * server is the same one.
  */
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
@@ -38,12 +40,16 @@ export class RedisUnavailable extends Error {
   override readonly name = 'RedisUnavailable';
 }
 
-/** A connection that says nothing for this long, with commands waiting, is given up (connections made here). */
+/**
+ * A connection that says nothing for this long, with commands waiting, is given up (connections made here).
+ */
 const SILENCE_MS = 5000;
 const CONNECT_TIMEOUT_MS = 5000;
 /** A connection that is cut waits this long for the other end. */
 const DISCONNECT_TIMEOUT_MS = 100;
 const MAX_RETRY_MS = 1000;
+
+const NO_KEY_PREFIX = 'redis.keyPrefix is not supported; use namespace';
 
 const retryDelayMs = (attempt: number): number => Math.min(MAX_RETRY_MS, 25 * 2 ** Math.min(attempt, 10));
 
@@ -80,13 +86,16 @@ export function isRedisClient(redis: RedisConnection): redis is Redis {
 
 /** @throws {TypeError} or {RangeError} unless `redis` is something to connect with. */
 export function checkRedis(redis: unknown): void {
-  if (typeof redis === 'string') return;
+  if (typeof redis === 'string') {
+    if (/[?&]keyPrefix=/.test(redis)) throw new RangeError(NO_KEY_PREFIX);
+    return;
+  }
   if (typeof redis !== 'object' || redis === null) {
     throw new TypeError('redis must be an ioredis client, its options or a URL');
   }
   const options = isRedisClient(redis) ? redis.options : (redis as RedisOptions);
   if (options.keyPrefix !== undefined && options.keyPrefix !== '') {
-    throw new RangeError('redis.keyPrefix is not supported; use namespace');
+    throw new RangeError(NO_KEY_PREFIX);
   }
 }
 
@@ -140,7 +149,8 @@ export class RedisLink {
   /**
    * While the first connection is being made, waits for it within the timeout.
    *
-   * @throws {RedisUnavailable} when there is no connection or no reply in time; what Redis replied, if an error.
+   * @throws {RedisUnavailable} when there is no connection or no reply in time; what Redis replied, if an
+   * error.
    */
   async run<T>(command: (client: Redis) => Promise<T>): Promise<T> {
     if (this.#state === 'connecting') await this.#firstTry.promise;
@@ -151,7 +161,9 @@ export class RedisLink {
     return this.#send(command);
   }
 
-  /** The link goes down and catches up, as if the connection had been lost: a write may not have been done. */
+  /**
+   * The link goes down and catches up, as if the connection had been lost: a write may not have been done.
+   */
   distrust(cause: unknown): void {
     if (this.#state === 'up') this.#lose(cause);
     this.#probe();
@@ -194,7 +206,8 @@ export class RedisLink {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        // Timers run before sockets are read: after a long task the reply may be here, unread. One more turn reads it.
+        // Timers run before sockets are read: after a long task the reply may be here, unread. One more turn
+        // reads it.
         setImmediate(() => reject(new RedisUnavailable(`no reply within ${this.#timeoutMs} ms`)));
       }, this.#timeoutMs);
     });

@@ -5,13 +5,14 @@
  *     <namespace>:t:<tag>   entry name -> stamp of the version that was written with the tag
  *     <namespace>:l:<key>   who may load the key; writing or deleting the entry ends it
  *
- * A tag's hash may name entries that have expired or were rewritten since: a member counts only while its stamp is in the
- * entry. Every tagged write looks at two random members and removes the dead ones, so that at most about half of a hash
- * is dead in the long run (each write adds at most one member and removes 2 x the dead share); the hash itself ends with
- * its last entry. Scripts make each step atomic between processes.
+ * A tag's hash may name entries that have expired or were rewritten since: a member counts only while its
+ * stamp is in the entry. Every tagged write looks at two random members and removes the dead ones, so that at
+ * most about half of a hash is dead in the long run (each write adds at most one member and removes 2 x the
+ * dead share); the hash itself ends with its last entry. Scripts make each step atomic between processes.
  *
- * While Redis cannot be reached, reads are misses and writes are not kept; the keys are owed, and are deleted in Redis
- * before anything is read from it again. So this process never reads what it has overwritten or deleted.
+ * While Redis cannot be reached, reads are misses and writes are not kept; the keys are owed, and are deleted
+ * in Redis before anything is read from it again. So this process never reads what it has overwritten or
+ * deleted.
  */
 import { randomFillSync } from 'node:crypto';
 import type { Redis } from 'ioredis';
@@ -24,7 +25,10 @@ import type { RedisConnection, Send } from './redis-link.ts';
 import type { Entry, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
 
 export interface RedisTierOptions {
-  /** A client of ioredis, which stays the caller's to close; or options or a URL, for a client of the tier's own. */
+  /**
+   * A client of ioredis, which stays the caller's to close; or options or a URL, for a client of the tier's
+   * own.
+   */
   readonly redis: RedisConnection;
   /** Default `redis`. */
   readonly name?: string;
@@ -37,7 +41,9 @@ export interface RedisTierOptions {
    * ERR_PERF_CACHE_TIER. In both cases its keys are deleted in Redis on return. Default `defer`.
    */
   readonly onUnavailable?: 'defer' | 'reject';
-  /** Keys and tags remembered for deletion; beyond, the whole namespace is cleared on return. Default 100,000. */
+  /**
+   * Keys and tags remembered for deletion; beyond, the whole namespace is cleared on return. Default 100,000.
+   */
   readonly maxOwed?: number;
   /** Outages (once each), refused writes and unreadable entries. */
   onError?(error: CacheError): void;
@@ -80,8 +86,8 @@ while ARGV[i] do
 end`;
 
 /**
- * ARGV: a tag's hash, how many members to look at, where in a name its kind stands. Returns how many are left, then the
- * names deleted.
+ * ARGV: a tag's hash, how many members to look at, where in a name its kind stands. Returns how many are
+ * left, then the names deleted.
  */
 const DELETE_TAG_SCRIPT = `
 local members = redis.call('HRANDFIELD', ARGV[1], ARGV[2], 'WITHVALUES')
@@ -172,7 +178,9 @@ export class RedisTier implements Tier {
     return entries;
   }
 
-  /** @throws {CacheError} ERR_PERF_CACHE_TIER with `onUnavailable: 'reject'`, when Redis did not confirm all. */
+  /**
+   * @throws {CacheError} ERR_PERF_CACHE_TIER with `onUnavailable: 'reject'`, when Redis did not confirm all.
+   */
   async setMany(entries: readonly Entry[]): Promise<void> {
     this.#throwIfClosed();
     let start = 0;
@@ -209,8 +217,8 @@ export class RedisTier implements Tier {
   }
 
   /**
-   * Tells which deletions were made late, when Redis came back; others may have read the old entries until then.
-   * The returned function ends it.
+   * Tells which deletions were made late, when Redis came back; others may have read the old entries until
+   * then. The returned function ends it.
    */
   watch(listener: (message: InvalidationMessage) => void): () => void {
     this.#watchers.add(listener);
@@ -291,14 +299,16 @@ export class RedisTier implements Tier {
     );
   }
 
-  /** What Redis says; `otherwise` while it cannot be reached. */
+  /** What Redis says; `otherwise` when it says nothing or refuses. */
   async #ask<T>(command: (client: Redis) => Promise<T>, otherwise: T): Promise<T> {
     this.#throwIfClosed();
     try {
       return await this.#link.run(command);
     } catch (error) {
-      if (error instanceof RedisUnavailable) return otherwise;
-      throw this.#failed('lease', error);
+      // Refused, out of memory for one: a lease saves a load, but must not be the reason that one fails.
+      if (isReplyError(error)) this.#onError?.(this.#failed('lease', error));
+      else if (!(error instanceof RedisUnavailable)) throw this.#failed('lease', error);
+      return otherwise;
     }
   }
 
@@ -389,7 +399,9 @@ export class RedisTier implements Tier {
     return this.#nameOf(KINDS.lease, key);
   }
 
-  /** Names are UTF-8, which has no lone surrogates: text with any is named by its JSON, which escapes them. */
+  /**
+   * Names are UTF-8, which has no lone surrogates: text with any is named by its JSON, which escapes them.
+   */
   #nameOf(kinds: readonly [string, string], text: string): string {
     const prefix = this.#namespace;
     return text.isWellFormed()

@@ -1,6 +1,6 @@
 /**
- * A member of a cache that is shared through Redis, driven by messages: each is a call, each answer its result. What the
- * process holds in memory can be asked with `peek`.
+ * A member of a cache that is shared through Redis, driven by messages: each is a call, each answer its
+ * result. What the process holds in memory can be asked with `peek`.
  */
 import { TieredCache } from '@perf/cache';
 import { RedisBus, RedisTier } from '@perf/cache/redis';

@@ -1,8 +1,8 @@
 // oxlint-disable vitest/expect-expect, vitest/valid-title -- it declares the tests that others write
 /**
- * A Redis of the test's own, which it may stop, freeze and start again. Where there is no `redis-server` program, tests
- * that leave the server alone use one on 127.0.0.1:6379. Where there is neither, they are skipped with the reason;
- * PERF_REQUIRE_SERVICES=1 makes that a failure.
+ * A Redis of the test's own, which it may stop, freeze and start again. Where there is no `redis-server`
+ * program, tests that leave the server alone use one on 127.0.0.1:6379. Where there is neither, they are
+ * skipped with the reason; PERF_REQUIRE_SERVICES=1 makes that a failure.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -167,6 +167,7 @@ describe('RedisTier on a server that answers', () => {
     expect(bad({})).toThrow(/redis/);
     expect(bad({ redis: 5 })).toThrow(TypeError);
     expect(bad({ redis: { keyPrefix: 'x' } })).toThrow(/namespace/);
+    expect(bad({ redis: 'redis://localhost?db=1&keyPrefix=x' })).toThrow(/namespace/);
     expect(bad({ redis: ok, namespace: 'a:b' })).toThrow(/namespace/);
     expect(bad({ redis: ok, namespace: '' })).toThrow(RangeError);
     expect(bad({ redis: ok, timeoutMs: 0 })).toThrow(/timeoutMs/);
@@ -348,6 +349,8 @@ describe('RedisTier and a server that does not answer', () => {
     const { tier, raw, errors } = setup(server.connection);
     await tier.setMany([{ key: 'a', value: bytes('old') }]);
     await raw.config('SET', 'maxmemory', '1');
+    expect(await tier.leases.acquire('b', 'one', Date.now() + 60_000)).toBe(true);
+    expect(errors.splice(0)).toMatchObject([{ code: 'ERR_PERF_CACHE_TIER', cause: { name: 'ReplyError' } }]);
     await tier.setMany([{ key: 'a', value: bytes('new') }]);
     await until(() => tier.stats()['available'] === 1);
     expect(await tier.getMany(['a'])).toEqual([undefined]);

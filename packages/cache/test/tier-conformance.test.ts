@@ -10,14 +10,19 @@ describe('SqliteTier', () => {
 
 describe('RedisTier', () => {
   let redis: Awaited<ReturnType<typeof findRedis>>;
+  const namespace = `perf-conformance-${process.pid}`;
   beforeAll(async () => {
     redis = await findRedis();
   });
-  afterAll(() => redis.end());
+  afterAll(async () => {
+    const tier = new RedisTier({ redis: redis.connection, namespace, timeoutMs: 5000 });
+    await tier.clear();
+    await tier.close();
+    await redis.end();
+  });
   testTier({
     declare: redisTest,
     open: async () => {
-      const namespace = `perf-test-${process.pid}`;
       const tier = new RedisTier({ redis: redis.connection, namespace, timeoutMs: 5000 });
       await tier.clear();
       return tier;
