@@ -225,14 +225,11 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
 
   #toBullJob(job: NewJob<T>, id: string | undefined): Parameters<Queue<JobData>['addBulk']>[0][number] {
     if (job.item === undefined) throw new TypeError('an item must have a JSON form');
-    const { key, deadlineMs } = job;
-    const data: JobData = {
-      item: job.item,
-      ...(key === undefined ? {} : { key }),
-      ...(deadlineMs === undefined ? {} : { expiresMs: Date.now() + deadlineMs }),
-    };
+    const { item, key, deadlineMs } = job;
     const opts = { priority: job.priority, removeOnComplete: true, removeOnFail: false };
-    if (key === undefined || id === undefined) return { name: JOB_NAME, data, opts };
+    const expiry = deadlineMs === undefined ? {} : { expiresMs: Date.now() + deadlineMs };
+    if (key === undefined || id === undefined) return { name: JOB_NAME, data: { item, ...expiry }, opts };
+    const data: JobData = { item, key, ...expiry };
     const keyed = {
       jobId: id,
       removeOnComplete: { age: Math.ceil(this.#keyTtlMs / 1000) },
