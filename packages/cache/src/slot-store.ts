@@ -63,8 +63,10 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
   #values: (V | undefined)[] = new Array<V | undefined>(INITIAL_SLOTS);
   readonly #lists: SlotLists;
   readonly #policy: SegmentedPolicy;
-  readonly #adaptive: AdaptivePolicy | undefined;
+  #adaptive: AdaptivePolicy | undefined;
   readonly #hash: KeyHash;
+  readonly #random: () => number;
+  #expectedEntries: number;
   /** Expiry per slot; absent until an entry has one. */
   #expires: Float64Array | undefined;
   /** Bytes per slot when they are tracked apart from the policy's charge. */
@@ -111,15 +113,9 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
       // Grown with the arrays: nothing is written to the sketch before the cache is full.
       expectedEntries: INITIAL_SLOTS,
     });
-    if (options.mode === undefined) {
-      this.#adaptive = new AdaptivePolicy({
-        capacity: options.maxBytes ?? this.#maxEntries,
-        expectedEntries,
-        weighted,
-        random: options.random,
-        apply: (mode) => this.#policy.setMode(mode),
-      });
-    }
+    this.#random = options.random.bind(options);
+    this.#expectedEntries = expectedEntries;
+    if (options.mode === undefined) this.#adaptive = this.#newAdaptive(expectedEntries);
   }
 
   get counters(): StoreCounters {
@@ -351,8 +347,39 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     this.#adaptive!.access(this.#hash.of(this.#keys[slot - FIRST_SLOT]), this.#lists.chargeOf(slot));
   }
 
+  #newAdaptive(expectedEntries: number): AdaptivePolicy {
+    return new AdaptivePolicy({
+      capacity: this.#maxBytes ?? this.#maxEntries,
+      expectedEntries,
+      weighted: this.#maxBytes !== undefined,
+      random: this.#random,
+      apply: (mode) => this.#policy.setMode(mode),
+    });
+  }
+
+  /**
+   * A byte budget does not say how many entries it holds. When it is full for the first time that is known, and shadows
+   * of the wrong scale are replaced by others that see what is there.
+   */
+  #rescale(): void {
+    const entries = this.#slots.size;
+    const ratio = entries / this.#expectedEntries;
+    if (this.#adaptive === undefined || (ratio > 0.5 && ratio < 2)) return;
+    this.#expectedEntries = entries;
+    this.#lists.setEpochLength(entries);
+    const adaptive = this.#newAdaptive(entries);
+    this.#adaptive = adaptive;
+    for (const [key, slot] of this.#slots) {
+      const hash = this.#hash.of(key);
+      const followed = adaptive.follows(hash);
+      this.#lists.setSampled(slot, followed);
+      if (followed) adaptive.access(hash, this.#lists.chargeOf(slot));
+    }
+  }
+
   /** Evicts until the limits hold. */
   #settle(): void {
+    if (this.#evictions === 0 && this.#maxBytes !== undefined && this.#isOverLimit()) this.#rescale();
     while (this.#isOverLimit()) this.#evict('capacity');
     this.#policy.rebalance();
     this.#policy.maybeAge(this.#hits + this.#sets, this.#slots.size);

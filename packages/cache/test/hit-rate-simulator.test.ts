@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { optimalHits, parseKeyTrace, simulate } from '@perf/cache/simulator';
+import { MemoryCache } from '@perf/cache';
+import { optimalHits, parseKeyTrace, replay, simulate } from '@perf/cache/simulator';
 import type { SimulatedCell } from '@perf/cache/simulator';
 
 const DATA = fileURLToPath(new URL('../../../bench/data/cache/', import.meta.url));
@@ -91,6 +92,15 @@ describe('the adaptive policy', () => {
   ])('reaches on %s with %i entries the share %f of the optimum', (name, entries, share) => {
     const cell = simulateOne(readTrace(name), entries);
     expect(cell.hits.adaptive / cell.optimum).toBeGreaterThan(share);
+  });
+
+  test.each([10, 1000, 100_000])('hits as often with a byte budget when entries have %i bytes', (size) => {
+    const keys = readTrace('lirs_2_pools');
+    const random = (): number => 0.4;
+    const byBytes = new MemoryCache<number, true>({ maxBytes: 99 * size, sizeOf: () => size, random });
+    const byEntries = new MemoryCache<number, true>({ maxEntries: 99, random });
+    const difference = replay(keys, byBytes) - replay(keys, byEntries);
+    expect(Math.abs(difference) / keys.length).toBeLessThan(0.015);
   });
 
   test('follows a workload from recency to a loop and back', () => {

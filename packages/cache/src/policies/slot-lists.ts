@@ -99,6 +99,10 @@ export class SlotLists {
     this.facts[slot] = (this.facts[slot]! & ~FREQUENCY_BITS) | (frequency << FREQUENCY_SHIFT);
   }
 
+  setSampled(slot: number, sampled: boolean): void {
+    this.facts[slot] = sampled ? this.facts[slot]! | SAMPLED : this.facts[slot]! & ~SAMPLED;
+  }
+
   isTouched(slot: number): boolean {
     return (this.facts[slot]! & TOUCHED) !== 0;
   }
