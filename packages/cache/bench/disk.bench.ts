@@ -61,7 +61,7 @@ async function verified(path: string): Promise<number> {
   const integrity = { mode: 'always' as const, key: new Uint8Array(32).fill(7) };
   const tiers = [SqliteTier.open({ path, maxPending: BATCH })];
   const cache = new TieredCache<Uint8Array>({
-    memory: { maxEntries: BATCH },
+    memory: { maxEntries: 10_000 },
     tiers,
     integrity,
     prefetch: false,
