@@ -26,6 +26,8 @@ export interface SqliteTierOptions {
   readonly maxPending?: number;
   /** `power-loss` waits for the disk on every batch. Default `process-crash`. */
   readonly durability?: 'process-crash' | 'power-loss';
+  /** Whether all members of the cache's bus use this file, so that what the bus says is not deleted here. Default false. */
+  readonly shared?: boolean;
   readonly clock?: Clock;
   /** Uniform in [0, 1), for the eviction sample. Default Math.random. */
   random?(): number;
@@ -83,6 +85,7 @@ const PENDING_LIMIT_FACTOR = 64;
 
 export class SqliteTier implements Tier {
   readonly name: string;
+  readonly shared: boolean;
   readonly leases: Leases;
   readonly notes: Notes;
   readonly #db: Database;
@@ -106,6 +109,7 @@ export class SqliteTier implements Tier {
 
   private constructor(db: Database, options: SqliteTierOptions) {
     this.name = options.name ?? 'sqlite';
+    this.shared = options.shared ?? false;
     this.#db = db;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random?.bind(options) ?? Math.random;

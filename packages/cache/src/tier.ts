@@ -29,6 +29,11 @@ export interface TierStats {
 export interface Tier {
   /** Unique in one `TieredCache`; not `memory`. */
   readonly name: string;
+  /**
+   * Whether all members of the cache's bus see the same entries here. What the bus says is then not deleted here: who
+   * said it has done so. Default false.
+   */
+  readonly shared?: boolean;
   /** Aligned with `keys`. An entry whose `staleUntilMs ?? expiresAtMs` has come may be missing or not. */
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]>;
   setMany(entries: readonly Entry[]): Promise<void>;
@@ -41,6 +46,11 @@ export interface Tier {
   deleteByTag?(tag: string): Promise<readonly string[]>;
   /** Makes accepted writes durable, and visible to other processes. */
   flush?(): Promise<void>;
+  /**
+   * Tells which entries changed later than the call that changed them, so that the cache can tell the bus. The
+   * returned function ends it.
+   */
+  watch?(listener: (message: InvalidationMessage) => void): () => void;
   /** Present together: who may load a key, among all processes that use what this tier stores in. */
   readonly leases?: Leases;
   /** Small facts that outlive the process. */
@@ -61,7 +71,7 @@ export interface Leases {
   release(key: string, owner: string): Promise<void>;
 }
 
-/** Something changed: entries of these keys, of this tag, or all, are no longer valid in memory. */
+/** Something changed: entries of these keys, of this tag, or all, are no longer valid where they are not shared. */
 export type InvalidationMessage =
   | { readonly kind: 'keys'; readonly keys: readonly string[] }
   | { readonly kind: 'tag'; readonly tag: string }
@@ -70,7 +80,7 @@ export type InvalidationMessage =
 /** Carries invalidations between processes. Must not deliver a message to the instance that published it. */
 export interface InvalidationBus {
   publish(message: InvalidationMessage): Promise<void>;
-  /** The returned function ends the subscription. */
+  /** A listener that may have missed messages is told `clear`. The returned function ends the subscription. */
   subscribe(listener: (message: InvalidationMessage) => void): () => void;
   close(): Promise<void>;
 }

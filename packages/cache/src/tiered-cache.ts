@@ -214,7 +214,9 @@ export class TieredCache<V> implements AsyncDisposable {
   readonly #deadTags = new Map<string, number>();
   readonly #tierCounts = new Map<string, { hits: number; misses: number; errors: number }>();
   readonly #memoryCounts = { hits: 0, misses: 0 };
-  readonly #unsubscribe: (() => void) | undefined;
+  /** Without what other members of the bus see too. */
+  readonly #localTiers: readonly Tier[];
+  readonly #unsubscribe: (() => void)[] = [];
   readonly #counters: Counters = {
     hits: 0,
     misses: 0,
@@ -271,7 +273,14 @@ export class TieredCache<V> implements AsyncDisposable {
       onEvict: (key, held) => this.#tags.remove(key, held.tags),
     });
     for (const tier of this.#tiers) this.#tierCounts.set(tier.name, { hits: 0, misses: 0, errors: 0 });
-    this.#unsubscribe = options.bus?.subscribe((message) => this.#onMessage(message));
+    this.#localTiers = this.#tiers.filter((tier) => tier.shared !== true);
+    const { bus } = options;
+    if (bus === undefined) return;
+    this.#unsubscribe.push(bus.subscribe((message) => this.#onMessage(message)));
+    for (const tier of this.#tiers) {
+      const end = tier.watch?.((message) => this.#inBackground(this.#publish(message)));
+      if (end !== undefined) this.#unsubscribe.push(end);
+    }
   }
 
   /**
@@ -356,10 +365,10 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#counters.sets++;
     const held = this.#hold(copy, options);
     this.#remember(key, held, options);
-    await Promise.all([
-      bytes === undefined ? undefined : this.#writeEntry(key, bytes, held),
-      this.#publish({ kind: 'keys', keys: [key] }),
-    ]);
+    await this.#thenPublish(bytes === undefined ? undefined : this.#writeEntry(key, bytes, held), {
+      kind: 'keys',
+      keys: [key],
+    });
   }
 
   /** Whether any tier had it. @throws {CacheError} ERR_PERF_CACHE_TIER when a tier may still have it. */
@@ -368,12 +377,11 @@ export class TieredCache<V> implements AsyncDisposable {
     if (refusal !== undefined) throw refusal.error;
     this.#overtake(key);
     const inMemory = this.#dropFromMemory(key);
-    const [counts] = await Promise.all([
+    const deletion =
       this.#tiers.length === 0
-        ? [0]
-        : this.#writes.run([key], () => this.#onEachTier('delete', (tier) => tier.deleteMany([key]))),
-      this.#publish({ kind: 'keys', keys: [key] }),
-    ]);
+        ? Promise.resolve([0])
+        : this.#writes.run([key], () => this.#onEachTier('delete', (tier) => tier.deleteMany([key])));
+    const counts = await this.#thenPublish(deletion, { kind: 'keys', keys: [key] });
     return inMemory || counts.some((count) => count > 0);
   }
 
@@ -515,8 +523,8 @@ export class TieredCache<V> implements AsyncDisposable {
 
   async #shutDown(): Promise<void> {
     this.#tickets.voidAll();
-    this.#unsubscribe?.();
     await this.#drain();
+    for (const end of this.#unsubscribe) end();
     await this.#writeSnapshot();
     this.#clearMemory();
     for (const tier of this.#tiers) await tier.close();
@@ -745,8 +753,9 @@ export class TieredCache<V> implements AsyncDisposable {
       if (this.#tiers.length > 0) {
         const found = await this.#readTiersOnce(key);
         if (found?.fresh === true) return { value: found.held.value as V, fromTier: true };
+        // Of the tiers that can lease, the slowest is seen by the most processes.
         lease =
-          this.#leaseMs === 0 ? undefined : this.#tiers.find((tier) => tier.leases !== undefined)?.leases;
+          this.#leaseMs === 0 ? undefined : this.#tiers.findLast((tier) => tier.leases !== undefined)?.leases;
         const loadedElsewhere =
           lease === undefined ? undefined : await this.#waitForLease(key, lease, signal);
         if (loadedElsewhere !== undefined) {
@@ -1098,6 +1107,15 @@ export class TieredCache<V> implements AsyncDisposable {
     }
   }
 
+  /** Others are told when the tiers have changed, or could not: told earlier, they could read the old entry again. */
+  async #thenPublish<R>(change: Promise<R> | undefined, message: InvalidationMessage): Promise<R> {
+    try {
+      return (await change) as R;
+    } finally {
+      await this.#publish(message);
+    }
+  }
+
   #onMessage(message: InvalidationMessage): void {
     if (message.kind === 'keys') {
       for (const key of message.keys) {
@@ -1113,6 +1131,21 @@ export class TieredCache<V> implements AsyncDisposable {
       this.#reads.clear();
       this.#clearMemory();
     }
+    if (this.#localTiers.length > 0) this.#inBackground(this.#dropFromLocalTiers(message));
+  }
+
+  #dropFromLocalTiers(message: InvalidationMessage): Promise<unknown> {
+    const tiers = this.#localTiers;
+    if (message.kind === 'keys') {
+      const { keys } = message;
+      return this.#writes.run(keys, () => this.#onEachTier('delete', (tier) => tier.deleteMany(keys), tiers));
+    }
+    if (message.kind === 'clear') {
+      return this.#writes.runAlone(() => this.#onEachTier('clear', (tier) => tier.clear(), tiers));
+    }
+    this.#rememberDeadTag(message.tag);
+    const deleteByTag = async (tier: Tier): Promise<unknown> => tier.deleteByTag?.(message.tag);
+    return this.#writes.runAlone(() => this.#onEachTier('deleteByTag', deleteByTag, tiers));
   }
 
   #inBackground(work: Promise<unknown>): void {
