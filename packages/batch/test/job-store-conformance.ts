@@ -11,7 +11,7 @@ export interface StoreHarness {
   /** The worker vanishes without a word, and whatever time its leases need to run out passes. */
   abandon(store: JobStore<unknown>): Promise<void>;
   /** Keys expire. Undefined where a store cannot have its clock moved. */
-  passKeyTtl?: () => void;
+  passKeyTtl?: () => void | Promise<void>;
   cleanUp(): Promise<void>;
 }
 
@@ -168,7 +168,7 @@ export function describeJobStore(name: string, makeHarness: () => Promise<StoreH
       if (harness.passKeyTtl === undefined) return;
       const ids = await take(store, await store.append([job('a', { key: 'k' })]));
       await store.settle([{ id: nth(ids, 0), kind: 'done', result: undefined }]);
-      harness.passKeyTtl();
+      await harness.passKeyTtl();
       const [again] = await store.append([job('b', { key: 'k' })]);
       expect(again?.status).not.toBe('duplicate');
     });
