@@ -60,12 +60,15 @@ function resolved(name) {
 class Chart {
   #holder;
   #labels;
+  #x;
   #data;
   #plot;
 
-  constructor(id, labels) {
+  /** The first column is the time in seconds, unless `x` names something else that is counted. */
+  constructor(id, labels, x) {
     this.#holder = byId(id);
     this.#labels = labels;
+    this.#x = x;
     this.#data = [[], ...labels.map(() => [])];
     this.#make();
     new ResizeObserver(() => this.#plot.setSize({ width: this.#holder.clientWidth, height: 180 })).observe(
@@ -84,7 +87,8 @@ class Chart {
     this.#plot?.destroy();
     const quiet = resolved('--quiet');
     const grid = { stroke: resolved('--line'), width: 1 };
-    const strokes = [resolved('--first'), resolved('--second')];
+    const strokes = [resolved('--first'), resolved('--second'), resolved('--third')];
+    const inTime = this.#x === undefined;
     const axis = { stroke: quiet, grid, ticks: grid, font: '12px system-ui' };
     this.#plot = new uPlot(
       {
@@ -92,16 +96,19 @@ class Chart {
         height: 180,
         scales: { x: { time: false } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
+          { ...axis, values: (_, ticks) => ticks.map((tick) => (inTime ? `${tick} s` : count(tick))) },
           { ...axis, size: 56 },
         ],
         series: [
-          { label: 'time', value: (_, value) => (value === null ? '' : `${value.toFixed(1)} s`) },
+          {
+            label: this.#x ?? 'time',
+            value: (_, value) => (value === null ? '' : inTime ? `${value.toFixed(1)} s` : count(value)),
+          },
           ...this.#labels.map((label, index) => ({
             label,
             stroke: strokes[index],
             width: 2,
-            points: { show: false },
+            points: { show: !inTime },
             value: (_, value) => (value === null ? '' : value.toFixed(2)),
           })),
         ],
@@ -118,8 +125,10 @@ const charts = {
   bytes: new Chart('chart-bytes', ['raw', 'stored']),
   memory: new Chart('chart-memory', ['resident', 'heap']),
   delay: new Chart('chart-delay', ['event loop', 'GC']),
-  latency: new Chart('chart-latency', ['3-hop query', 'cache hit']),
+  hit: new Chart('chart-hit', ['cache hit', 'detection']),
+  latency: new Chart('chart-latency', ['1 hop', '2 hops', '3 hops']),
 };
+const misses = new Chart('chart-misses', ['misses'], 'entries');
 
 const phases = {
   loading: 'loading the recording',
@@ -137,7 +146,8 @@ const series = {
   bytes: [(p) => p.rawBytes / MIB, (p) => p.storedBytes / MIB],
   memory: [(p) => p.rssBytes / MIB, (p) => p.heapUsedBytes / MIB],
   delay: [(p) => p.eventLoopDelayMs, (p) => p.gcPauseMs],
-  latency: [(p) => p.queryMs, (p) => p.hitMs],
+  hit: [(p) => p.hitMs, (p) => p.detectMs],
+  latency: [0, 1, 2].map((index) => (p) => p.queryMs[index]),
 };
 let points = [];
 
@@ -193,6 +203,44 @@ function render(snapshot) {
       number(`${count(one.done)} / ${count(one.total)}`),
       text(one.done === one.total ? 'done' : ''),
     ]),
+  );
+  fill(
+    'tiers',
+    cache.tiers.map((tier) => [
+      text(tier.name),
+      number(tier.entries === undefined ? '–' : count(tier.entries)),
+      number(count(tier.hits)),
+      number(count(tier.misses)),
+      number(percent(tier.hits, tier.hits + tier.misses)),
+    ]),
+  );
+  misses.show([
+    cache.missRatioCurve.map((at) => at.entries),
+    cache.missRatioCurve.map((at) => at.missRatio * 100),
+  ]);
+  fill(
+    'queries',
+    snapshot.queries.map((query) => [
+      text(query.hops),
+      number(count(query.count)),
+      number(milliseconds(query.p50Ms)),
+      number(milliseconds(query.p99Ms)),
+    ]),
+  );
+  const plans = Object.entries(snapshot.plans).map(([plan, chosen]) => `${plan} ${count(chosen)}`);
+  show('plans', plans.length > 0 ? `Plans chosen: ${plans.join(', ')}` : '');
+  fill(
+    'top-failures',
+    snapshot.topFailures.length > 0
+      ? snapshot.topFailures.map((one) => [text(one.id), number(count(one.found))])
+      : [[text('none yet')]],
+  );
+  const detect = snapshot.parts.find((part) => part.name === 'patterns.detect');
+  show(
+    'detect-note',
+    detect
+      ? `${count(detect.count)} outputs looked at with every pattern: ${milliseconds(detect.p50Ms)} p50, ${milliseconds(detect.p99Ms)} p99`
+      : '',
   );
   const types = Object.entries(detections.byType).sort((a, b) => b[1] - a[1]);
   fill(

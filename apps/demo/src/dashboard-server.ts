@@ -69,6 +69,8 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    } else if (pathname === '/events' && request.method === 'HEAD') {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).end();
     } else if (pathname === '/events') {
       watch(response);
     } else if (pathname === '/snapshot.json') {

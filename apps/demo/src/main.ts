@@ -1,6 +1,14 @@
 // Entry of the demo: arguments, Ctrl-C, exit code.
 import { UsageError, help, readArguments } from './command-line.ts';
+import { RecordingError } from './recording.ts';
 import { runDemo } from './run-demo.ts';
+
+/** A stack only where the fault is the program's. */
+function describe(error: unknown): string {
+  if (error instanceof UsageError) return `${error.message}\n\n${help}`;
+  if (error instanceof RecordingError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
 
 async function main(): Promise<number> {
   const options = readArguments(process.argv.slice(2), process.stdout.isTTY);
@@ -22,9 +30,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  const usage = error instanceof UsageError;
-  process.stderr.write(
-    `${usage ? `${error.message}\n\n${help}` : error instanceof Error ? error.stack : String(error)}\n`,
-  );
-  process.exitCode = usage ? 2 : 1;
+  process.stderr.write(`${describe(error)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }

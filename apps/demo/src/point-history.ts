@@ -13,8 +13,10 @@ export interface Point {
   readonly heapUsedBytes: number;
   readonly eventLoopDelayMs: number | null;
   readonly gcPauseMs: number | null;
-  readonly queryMs: number | null;
+  /** p99 of the graph queries of 1, 2 and 3 hops. */
+  readonly queryMs: readonly (number | null)[];
   readonly hitMs: number | null;
+  readonly detectMs: number | null;
 }
 
 export class PointHistory {
@@ -49,8 +51,9 @@ export class PointHistory {
       heapUsedBytes: memory.heapUsedBytes,
       eventLoopDelayMs: known(snapshot.eventLoopDelayMsP99),
       gcPauseMs: known(snapshot.gcPauseMsP99),
-      queryMs: known(snapshot.parts.find(({ name }) => name === 'graph.traverse')?.p99Ms),
+      queryMs: [1, 2, 3].map((hops) => known(snapshot.queries.find((query) => query.hops === hops)?.p99Ms)),
       hitMs: known(snapshot.parts.find(({ name }) => name === 'cache.hit')?.p99Ms),
+      detectMs: known(snapshot.parts.find(({ name }) => name === 'patterns.detect')?.p99Ms),
     });
     if (this.#points.length >= this.#maxPoints) {
       this.#points = this.#points.filter((_, index) => index % 2 === 0);

@@ -48,29 +48,37 @@ export interface Recording {
   readonly resets: boolean;
 }
 
+/** A folder or a file that is not a recording; its message is for the user. */
+export class RecordingError extends Error {
+  override readonly name = 'RecordingError';
+}
+
 interface RecordedFile {
-  readonly name: string;
   readonly text: string;
 }
 
 /**
  * Reads every recording below `folder`. Eight agents come out of the bundled data: three sessions, two sub-agents, one
  * agent for the SWE-agent trajectories, one for the airline runs, one for the retail dialogues.
- * @throws {Error} when the folder holds no recording, or a file cannot be read or is not what its name says.
+ * @throws {RecordingError} when the folder cannot be read or holds no recording, or a file is not what its name says.
  */
 export async function loadRecordings(folder: string): Promise<Recording[]> {
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.gz')).toSorted();
+  const entries = await readdir(folder).catch((cause: unknown) => {
+    throw new RecordingError(`the folder ${folder} cannot be read: ${messageOf(cause)}`, { cause });
+  });
+  const names = entries.filter((name) => name.endsWith('.gz')).toSorted();
   const recordings: Recording[] = [];
   const grouped = new Map<string, { source: string; files: string[]; events: ReplayEvent[] }>();
   for (const name of names) {
     const reader = readers.find((r) => name.startsWith(r.prefix));
     if (!reader) continue;
-    const file = { name, text: gunzipSync(await readFile(path.join(folder, name))).toString('utf8') };
     let events: ReplayEvent[];
     try {
-      events = reader.read(file);
+      const text = gunzipSync(await readFile(path.join(folder, name))).toString('utf8');
+      events = reader.read({ text });
     } catch (cause) {
-      throw new Error(`${name} is not a recording of the kind its name says`, { cause });
+      const message = `${path.join(folder, name)} is not a recording of the kind its name says: ${messageOf(cause)}`;
+      throw new RecordingError(message, { cause });
     }
     const agent = reader.together ?? name.replace(/\.(jsonl|traj)\.gz$/, '');
     const group = grouped.get(agent) ?? { source: reader.source, files: [], events: [] };
@@ -83,9 +91,11 @@ export async function loadRecordings(folder: string): Promise<Recording[]> {
     const resets = events.some((event) => event.resetsEnvironment === true);
     recordings.push({ agent, source, files, events, rawBytes, resets });
   }
-  if (recordings.length === 0) throw new Error(`no recordings in ${folder}`);
+  if (recordings.length === 0) throw new RecordingError(`there are no recordings in ${folder}`);
   return recordings;
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 interface Reader {
   readonly prefix: string;

@@ -10,12 +10,15 @@ import { agentId, factsOf } from './knowledge.ts';
 import { costUsd } from './prices.ts';
 import type { Recording, ReplayEvent, ToolResult } from './recording.ts';
 import { ToolEnvironment } from './tool-environment.ts';
+import type { Environment } from './tool-environment.ts';
 
 export interface ReplayOptions {
   /** Events a second and agent at most. Default: no limit. */
   readonly eventsPerSecond?: number;
   /** Ends the replay after the events that are under way. */
   readonly signal?: AbortSignal;
+  /** What decides what is cached. Default: `ToolEnvironment`. */
+  environmentOf?(agent: string, isReset: boolean): Environment;
 }
 
 export interface AgentProgress {
@@ -45,6 +48,11 @@ export interface ReplayCounts {
   readonly elapsedMs: number;
 }
 
+export interface FailureCount {
+  readonly id: string;
+  readonly found: number;
+}
+
 export interface ReadBack {
   readonly messages: number;
   readonly equal: number;
@@ -52,7 +60,8 @@ export interface ReadBack {
 
 /** A graph query every so many events of an agent. */
 const EVENTS_PER_QUERY = 8;
-const QUERY_DEPTH = 3;
+/** Names of the operations, by hops. */
+export const hopOperations: readonly string[] = ['graph.1-hop', 'graph.2-hop', 'graph.traverse'];
 
 /** Thrown by the loader where the recorded tool call failed, so that a failure is never cached. */
 class RecordedFailure extends Error {}
@@ -66,6 +75,10 @@ export class Replay {
   /** Events whose message was accepted, by agent: what the read-back check compares. */
   readonly #stored = new Map<string, number>();
   readonly #totalEvents: number;
+  /** Tells the sessions of this replay from those of an earlier one in the same folder. */
+  readonly #id = new Date().toISOString();
+  readonly #plans = new Map<string, number>();
+  readonly #failures = new Map<string, number>();
   #startedMs: number | undefined;
   #endedMs: number | undefined;
   #bytes = 0;
@@ -89,6 +102,8 @@ export class Replay {
 
   /** Replays everything, then commits it. Resolves early, with everything accepted committed, when the signal is aborted. */
   async run(): Promise<void> {
+    // What an earlier replay left in the folder's cache was true at its end, not at the start of this one.
+    await this.#system.clearCaches();
     this.#startedMs = performance.now();
     await Promise.all(this.#recordings.map((recording) => this.#runAgent(recording)));
     await this.#system.flush();
@@ -121,6 +136,19 @@ export class Replay {
     };
   }
 
+  /** How often each plan was chosen for the graph queries. */
+  plans(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#plans);
+  }
+
+  /** The failures found most often, at most ten. */
+  topFailures(): FailureCount[] {
+    return [...this.#failures]
+      .map(([id, found]) => ({ id, found }))
+      .toSorted((a, b) => b.found - a.found)
+      .slice(0, 10);
+  }
+
   /** Reads every stored message back and compares it with its source, byte for byte. */
   async readBack(): Promise<ReadBack> {
     let messages = 0;
@@ -141,13 +169,13 @@ export class Replay {
   }
 
   #sessionOf(agent: string): string {
-    return `replay:${agent}`;
+    return `replay ${this.#id}:${agent}`;
   }
 
   async #runAgent({ agent, source, events, resets }: Recording): Promise<void> {
-    const { eventsPerSecond, signal } = this.#options;
+    const { eventsPerSecond, signal, environmentOf } = this.#options;
     const startedAtMs = Date.now();
-    const environment = new ToolEnvironment(agent, resets);
+    const environment = environmentOf?.(agent, resets) ?? new ToolEnvironment(agent, resets);
     for (const [index, event] of events.entries()) {
       if (signal?.aborted === true) break;
       await this.#replayEvent(agent, event, environment);
@@ -167,7 +195,7 @@ export class Replay {
     });
   }
 
-  async #replayEvent(agent: string, event: ReplayEvent, environment: ToolEnvironment): Promise<void> {
+  async #replayEvent(agent: string, event: ReplayEvent, environment: Environment): Promise<void> {
     if (event.resetsEnvironment === true) await this.#invalidate(environment.reset());
     await this.#timed('store.accept', () => this.#system.recordMessage(this.#sessionOf(agent), event.raw));
     this.#stored.set(agent, (this.#stored.get(agent) ?? 0) + 1);
@@ -176,13 +204,14 @@ export class Replay {
     if (event.usage) await this.#countUsage(agent, event);
   }
 
-  async #replayResult(agent: string, result: ToolResult, environment: ToolEnvironment): Promise<void> {
+  async #replayResult(agent: string, result: ToolResult, environment: Environment): Promise<void> {
     this.#toolResults += 1;
     const effect = environment.effectOf(result);
     if (effect.kind === 'read') await this.#read(effect.key, effect.tags, result);
     if (effect.kind === 'write') await this.#invalidate(effect.tags);
     // A file that was read may speak of errors without being one; what commands print and what failed is looked at.
     const errors = effect.kind === 'read' && !result.isError ? [] : this.#system.detect(result.output);
+    for (const { id } of errors) this.#failures.set(id, (this.#failures.get(id) ?? 0) + 1);
     const { nodes, edges } = factsOf(agent, result, errors);
     await this.#timed('graph.write', () => {
       this.#system.graph.transaction(() => {
@@ -246,11 +275,23 @@ export class Replay {
     });
   }
 
-  /** The neighbourhood of the agent, three hops in every direction. */
+  /** The neighbourhood of the agent in every direction, one, two and three hops wide. */
   #query(agent: string): void {
-    const startMs = performance.now();
-    const { ids } = this.#system.graph.traverse(agentId(agent), { maxDepth: QUERY_DEPTH, direction: 'both' });
-    this.#system.recordOperation('graph.traverse', performance.now() - startMs, ids.length >= 0);
+    const { graph } = this.#system;
+    const start = agentId(agent);
+    for (const [index, operation] of hopOperations.entries()) {
+      const options = { maxDepth: index + 1, direction: 'both' as const };
+      const startMs = performance.now();
+      // Read, so that the answer is really made.
+      const found = graph.traverse(start, options).ids.length;
+      this.#system.recordOperation(
+        operation,
+        performance.now() - startMs,
+        found > 0 || !graph.getNode(start),
+      );
+      const { strategy } = graph.explain(start, options);
+      this.#plans.set(strategy, (this.#plans.get(strategy) ?? 0) + 1);
+    }
   }
 
   async #timed(name: string, run: () => void | Promise<void>): Promise<void> {

@@ -33,7 +33,7 @@ const recordWriters = /^(book|cancel|update|modify|return|exchange|send|transfer
 const lookers = new Set(
   'ls cat head tail grep rg wc pwd echo which file stat tree sort uniq cut diff true printf date'.split(' '),
 );
-const gitLookers = new Set('status log diff show branch rev-parse blame ls-files remote'.split(' '));
+const gitLookers = new Set('status log diff show rev-parse blame ls-files'.split(' '));
 const sweReaders = new Set([
   'open',
   'find_file',
@@ -44,8 +44,15 @@ const sweReaders = new Set([
   'scroll_up',
 ]);
 
+/** What decides which results may be answered from the cache. */
+export interface Environment {
+  effectOf(call: ToolCall): CacheEffect;
+  /** Ends a run; the tags of what belonged to it alone. */
+  reset(): readonly string[];
+}
+
 /** The files, or the records, that one agent's tools act on. */
-export class ToolEnvironment {
+export class ToolEnvironment implements Environment {
   readonly #agent: string;
   readonly #isReset: boolean;
   #run = 0;
@@ -150,20 +157,29 @@ function keyOf({ tool, args }: ToolCall): string {
   return `${tool}:${JSON.stringify(Object.entries(args).toSorted(([a], [b]) => (a < b ? -1 : 1)))}`;
 }
 
-function onlyLooks(command: string): boolean {
+/** Whether a command line changes nothing; when that cannot be seen, it does not. */
+export function onlyLooks(command: string): boolean {
   const [first = ''] = command.split(/\s/, 1);
-  if (sweReaders.has(first)) return true;
+  if (sweReaders.has(first) && !/[;&|\n]/.test(command)) return true;
+  const bare = command.replaceAll(/[12]?>&[12]\b|[12]?>\s*\/dev\/null(?![^\s;&|])/g, '');
   // Redirections into files, substitutions and here-documents may hide anything.
-  if (/[`]|\$\(|<<|>(?!\s*&|\s*\/dev\/null)/.test(command.replaceAll(/2>&1|[12]?>\s*\/dev\/null/g, '')))
-    return false;
-  return command.split(/&&|\|\||[;|\n]/).every((part) => {
+  if (/[`>]|\$\(|<<|<\(/.test(bare)) return false;
+  return bare.split(/&&|\|\||[;&|\n]/).every((part) => {
     const words = part
       .trim()
       .split(/\s+/)
       .filter((word) => !/^\w+=/.test(word));
-    if (words.length === 0 || words[0] === '' || words[0] === 'cd') return true;
-    if (words[0] === 'git')
-      return gitLookers.has(words.find((word, i) => i > 0 && !word.startsWith('-')) ?? '');
-    return lookers.has(words[0] ?? '');
+    const [program = '', ...args] = words;
+    if (program === '' || program === 'cd') return true;
+    if (args.some((word) => writesFile(program, word))) return false;
+    if (program === 'git') return gitLookers.has(args.find((word) => !word.startsWith('-')) ?? '');
+    if (program === 'uniq') return args.filter((word) => !word.startsWith('-')).length <= 1;
+    return lookers.has(program);
   });
+}
+
+/** Programs that look can be told to write what they found. */
+function writesFile(program: string, word: string): boolean {
+  if (program === 'date') return /^(-s|--set)/.test(word);
+  return /^(sort|tree|git|diff|rg)$/.test(program) && /^(-o|--output|--pre)/.test(word);
 }

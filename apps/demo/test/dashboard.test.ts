@@ -16,28 +16,45 @@ if (skip)
   process.stderr.write('skipped: the dashboard in a browser needs chromium, which is not installed\n');
 
 const pictures = path.resolve(import.meta.dirname, '../.results/dashboard');
-let demo: ChildProcess;
+let slow: Demo;
+let fast: Demo;
 let browser: Browser;
-let url: string;
+
+interface Demo {
+  readonly process: ChildProcess;
+  readonly url: string;
+}
+
+async function start(...args: string[]): Promise<Demo> {
+  const main = path.resolve(import.meta.dirname, '../dist/main.js');
+  const child = spawn(process.execPath, [main, '--port', '0', '--serve', ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const url = await new Promise<string>((resolve, reject) => {
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      const found = /Dashboard: (http:\S+)/.exec(text)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    child.once('exit', (code) => reject(new Error(`the demo ended with ${code}:\n${text}`)));
+  });
+  return { process: child, url };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGINT');
+  await ended;
+}
 
 beforeAll(async () => {
   if (skip) return;
   if (executable === undefined) throw new Error('chromium is not installed and PERF_REQUIRE_SERVICES=1');
   mkdirSync(pictures, { recursive: true });
   // Slow enough that the page is watched during the replay, however slow the machine is.
-  const main = path.resolve(import.meta.dirname, '../dist/main.js');
-  demo = spawn(process.execPath, [main, '--port', '0', '--speed', '60', '--serve'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  url = await new Promise((resolve, reject) => {
-    let text = '';
-    demo.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      const found = /Dashboard: (http:\S+)/.exec(text)?.[1];
-      if (found !== undefined) resolve(found);
-    });
-    demo.once('exit', (code) => reject(new Error(`the demo ended with ${code}:\n${text}`)));
-  });
+  [slow, fast] = await Promise.all([start('--speed', '60'), start()]);
   browser = await chromium.launch({
     executablePath: executable,
     args: [
@@ -54,41 +71,74 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.close();
-  if (!demo || demo.exitCode !== null) return;
-  const ended = new Promise((resolve) => demo.once('exit', resolve));
-  demo.kill('SIGINT');
-  await ended;
+  await Promise.all([slow, fast].filter(Boolean).map(({ process: child }) => stop(child)));
 });
 
-it.skipIf(skip).each([
+const views = [
   { width: 1440, scheme: 'light' as const },
   { width: 1440, scheme: 'dark' as const },
   { width: 800, scheme: 'light' as const },
   { width: 800, scheme: 'dark' as const },
-])('shows values that change, without an error, $width px wide, $scheme', async ({ width, scheme }) => {
-  const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme: scheme });
-  const problems: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
-  });
-  page.on('pageerror', (error) => problems.push(String(error)));
-  await page.goto(url);
-  const phase = page.locator('#phase');
-  await phase.filter({ hasText: 'replaying' }).waitFor();
-  const before = await phase.textContent();
-  const storedBefore = await page.locator('#stored-note').textContent();
-  await page.waitForFunction(`document.getElementById('phase').textContent !== ${JSON.stringify(before)}`);
-  await page.waitForFunction(
-    `document.getElementById('stored-note').textContent !== ${JSON.stringify(storedBefore)}`,
-  );
+];
 
-  expect(await page.locator('h1 .label').textContent()).toBe('replayed recording');
-  expect(await page.locator('#stale').textContent()).toBe('0');
-  expect(await page.locator('#agents tr').count()).toBe(8);
-  expect(await page.locator('.charts canvas').count()).toBe(6);
-  // Nothing is wider than the window.
-  expect(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')).toBe(true);
-  await page.screenshot({ path: path.join(pictures, `${width}-${scheme}.png`), fullPage: true });
-  expect(problems).toEqual([]);
-  await page.close();
-});
+it.skipIf(skip).each(views)(
+  'shows values that change, without an error, $width px wide, $scheme',
+  async ({ width, scheme }) => {
+    const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme: scheme });
+    const problems: string[] = [];
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
+    });
+    page.on('pageerror', (error) => problems.push(String(error)));
+    await page.goto(slow.url);
+    const phase = page.locator('#phase');
+    await phase.filter({ hasText: 'replaying' }).waitFor();
+    const before = await phase.textContent();
+    const storedBefore = await page.locator('#stored-note').textContent();
+    await page.waitForFunction(`document.getElementById('phase').textContent !== ${JSON.stringify(before)}`);
+    await page.waitForFunction(
+      `document.getElementById('stored-note').textContent !== ${JSON.stringify(storedBefore)}`,
+    );
+
+    expect(await page.locator('h1 .label').textContent()).toBe('replayed recording');
+    expect(await page.locator('#stale').textContent()).toBe('0');
+    expect(await page.locator('#agents tr').count()).toBe(8);
+    expect(await page.locator('.charts canvas').count()).toBe(8);
+    // Nothing is wider than the window.
+    expect(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')).toBe(true);
+    await page.screenshot({ path: path.join(pictures, `${width}-${scheme}.png`), fullPage: true });
+    expect(problems).toEqual([]);
+    await page.close();
+  },
+);
+
+it.skipIf(skip).each(views)(
+  'shows the result after the replay to a page opened late, $width px wide, $scheme',
+  async ({ width, scheme }) => {
+    const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme: scheme });
+    const problems: string[] = [];
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
+    });
+    page.on('pageerror', (error) => problems.push(String(error)));
+    await page.goto(fast.url);
+    await page.locator('#phase').filter({ hasText: 'finished' }).waitFor();
+    expect(await page.locator('#phase').textContent()).toMatch(/^finished: 10,399 of 10,399 events/);
+    expect(await page.locator('#stale').textContent()).toBe('0');
+    expect(await page.locator('#kpis tr').count()).toBe(12);
+    expect(await page.locator('#kpis tr', { hasText: 'read back byte for byte' }).textContent()).toMatch(
+      /100\.0 %.*100\.0 %.*pass$/,
+    );
+    expect(await page.locator('#tiers tr').allTextContents()).toEqual([
+      expect.stringMatching(/^memory/),
+      expect.stringMatching(/^sqlite/),
+    ]);
+    expect(await page.locator('#queries tr').count()).toBe(3);
+    expect(await page.locator('#plans').textContent()).toMatch(/^Plans chosen: \w+ [\d,]+/);
+    expect(await page.locator('#top-failures tr').count()).toBeGreaterThan(2);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')).toBe(true);
+    await page.screenshot({ path: path.join(pictures, `${width}-${scheme}-finished.png`), fullPage: true });
+    expect(problems).toEqual([]);
+    await page.close();
+  },
+);

@@ -17,17 +17,19 @@ import { Admission } from './admission.ts';
 import {
   checkBatcherOptions,
   type AddOptions,
-  type BatchContext,
   type BatcherOptions,
   type BatcherSettings,
   type BatcherStats,
   type DrainReport,
   type ItemResult,
 } from './batcher-options.ts';
+import { BatchSizing } from './batch-sizing.ts';
 import type { ConcurrencyLimit, Permit } from './concurrency-limit.ts';
 import { DeadLetters, describeError } from './dead-letters.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
+import { DueTimer } from './due-timer.ts';
 import { BatchError } from './errors.ts';
+import { FlushWaiters } from './flush-waiters.ts';
 import {
   APPENDING,
   BACKING_OFF,
@@ -45,6 +47,7 @@ import {
   type Ticket,
 } from './job.ts';
 import type { Appended, DeadLetter, JobStore, Settlement, StoredJob } from './job-store.ts';
+import { KnownKeys } from './known-keys.ts';
 import { MAX_TIMER_MS, integerOption, numberOption } from './option-checks.ts';
 import { PriorityRing } from './priority-ring.ts';
 import { RetryPolicy } from './retry.ts';
@@ -57,21 +60,23 @@ const storeErrorChannel = channel('perf:batch:store-error');
 const CLAIM_ITEMS = 1024;
 /** Dead entries a ring may hold beyond the living before it is compacted. */
 const TOMBSTONE_SLACK = 1024;
-/** Weight of the newest batch in the moving average that sizes batches. */
-const BATCH_COST_WEIGHT = 0.2;
+const NO_JOBS: never[] = [];
 
-function isQueued(job: Job<unknown, unknown>): boolean {
+function isQueued(job: { readonly state: number }): boolean {
   return job.state === QUEUED;
 }
 
-function isOutside(job: Job<unknown, unknown>): boolean {
+function isOutside(job: { readonly state: number }): boolean {
   return job.state === OUTSIDE;
 }
 
-interface FlushWaiter {
-  remaining: number;
-  readonly upToSequence: number;
-  readonly resolve: () => void;
+/** A batch under way. Slots are reused, so that a batch costs no closures. */
+interface Slot<T, R> {
+  jobs: Job<T, R>[];
+  permit: Permit | undefined;
+  startedAtMs: number;
+  readonly onResults: (results: readonly ItemResult<R>[] | void) => void;
+  readonly onError: (error: unknown) => void;
 }
 
 export class Batcher<T, R = void> implements AsyncDisposable {
@@ -84,7 +89,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   readonly #deadlines = new DeadlineHeap<Job<T, R>>();
   readonly #backoffs = new DeadlineHeap<Job<T, R>>();
   readonly #letters: DeadLetters<T>;
-  readonly #keys = new Map<string, { job: Job<T, R>; expiresAtMs: number }>();
+  readonly #keys: KnownKeys<T, R>;
   readonly #limit: ConcurrencyLimit | undefined;
   readonly #stop = new AbortController();
   readonly #pumpTask = (): void => this.#pump();
@@ -92,10 +97,10 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   /** Whether anything depends on when an item came. */
   readonly #readsClock: boolean;
   #maxConcurrency: number;
-  #batchItems: number;
-  #msPerItem = 0;
+  readonly #sizing: BatchSizing;
   #sequence = 0;
   #queued = 0;
+  #queuedBytes = 0;
   #waiting = 0;
   #running = 0;
   #runningBatches = 0;
@@ -104,9 +109,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   #levelBytes: Float64Array | undefined;
   #pumpScheduled = false;
   #permitAwaited = false;
-  #timer: NodeJS.Timeout | undefined;
-  #timerDueMs = Infinity;
-  #flushWaiters: FlushWaiter[] = [];
+  readonly #timer: DueTimer;
+  readonly #freeSlots: Slot<T, R>[] = [];
+  readonly #flushWaiters = new FlushWaiters();
   #idleWaiters: (() => void)[] = [];
   #draining = 0;
   #closed = false;
@@ -160,7 +165,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#maxConcurrency = integerOption('concurrency', concurrency, 1, 1_000_000);
     }
     this.#readsClock = settings.lingerMs > 0 || settings.agingMs !== undefined;
-    this.#batchItems = settings.targetBatchMs === undefined ? settings.maxItems : 1;
+    this.#sizing = new BatchSizing(settings.maxItems, settings.targetBatchMs);
+    this.#keys = new KnownKeys(settings.keyTtlMs, settings.maxKeys);
+    this.#timer = new DueTimer(settings.clock, () => this.#pump());
     this.#store = options.store;
     if (this.#store !== undefined) this.#attachStore(this.#store);
   }
@@ -210,10 +217,9 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   /** Resolves when everything added before has ended, without waiting for batches to fill. */
   flush(): Promise<void> {
     if (this.#unfinished === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#flushWaiters.push({ remaining: this.#unfinished, upToSequence: this.#sequence, resolve });
-      this.#schedulePump();
-    });
+    const flushed = this.#flushWaiters.wait(this.#unfinished, this.#sequence);
+    this.#schedulePump();
+    return flushed;
   }
 
   /**
@@ -311,7 +317,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       retries: this.#retries,
       batches: this.#batches,
       concurrency: this.#limit?.limit ?? this.#maxConcurrency,
-      batchItems: this.#batchItems,
+      batchItems: this.#sizing.items,
     };
   }
 
@@ -325,7 +331,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (deadlineMs !== undefined) numberOption('deadlineMs', deadlineMs, 0);
     const nowMs = this.#settings.clock.now();
     if (key !== undefined && this.#store === undefined) {
-      const known = this.#knownKey(key, nowMs);
+      const known = this.#keys.find(key, nowMs);
       if (known !== undefined) return known;
     }
     const sizeBytes = this.#settings.sizeOf === undefined ? 0 : this.#measure(item);
@@ -337,7 +343,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (key !== undefined || signal !== undefined) this.#addExtras(job, key, signal, nowMs);
     if (deadlineMs !== undefined) {
       job.heapHandle = this.#deadlines.push(nowMs + deadlineMs, job);
-      this.#armTimer(nowMs + deadlineMs);
+      this.#timer.arm(nowMs + deadlineMs);
     }
     if (this.#waiting === 0 && this.#admission.fits(sizeBytes)) this.#letIn(job);
     else this.#overflow(job);
@@ -348,31 +354,12 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     const extras = new JobExtras();
     job.extras = extras;
     extras.key = key;
-    if (key !== undefined && this.#store === undefined) {
-      this.#keys.set(key, { job, expiresAtMs: nowMs + this.#settings.keyTtlMs });
-    }
+    if (key !== undefined && this.#store === undefined) this.#keys.remember(key, job, nowMs);
     if (signal !== undefined) {
       extras.signal = signal;
       extras.onAbort = () => this.#abort(job, signal.reason);
       signal.addEventListener('abort', extras.onAbort, { once: true });
     }
-  }
-
-  /** The job that holds the key, unless it failed or the key has expired; forgets the expired and the surplus. */
-  #knownKey(key: string, nowMs: number): Job<T, R> | undefined {
-    for (const [oldKey, { job, expiresAtMs }] of this.#keys) {
-      const ended = job.state === DONE;
-      if (!(ended && expiresAtMs <= nowMs) && this.#keys.size < this.#settings.maxKeys) break;
-      this.#keys.delete(oldKey);
-    }
-    const known = this.#keys.get(key);
-    if (known === undefined) return undefined;
-    const { job, expiresAtMs } = known;
-    if (job.state === FAILED || job.state === REFUSED || (job.state === DONE && expiresAtMs <= nowMs)) {
-      this.#keys.delete(key);
-      return undefined;
-    }
-    return job;
   }
 
   #measure(item: T): number {
@@ -443,6 +430,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     job.state = QUEUED;
     this.#ring.push(job.priority, job);
     this.#queued++;
+    this.#queuedBytes += job.sizeBytes;
     if (this.#levelBytes !== undefined) (this.#levelBytes[job.priority] as number) += job.sizeBytes;
     if (!this.#pumpScheduled && this.#runningBatches < this.#maxConcurrency) this.#schedulePump();
   }
@@ -498,7 +486,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#dispatch(this.#takeBatch(), permit);
     }
     if (this.#storeMayHaveMore) this.#claim();
-    if (this.#timer !== undefined) this.#disarmIfIdle();
+    if (this.#timer.isArmed) this.#disarmIfIdle();
     this.#wakeIdle();
   }
 
@@ -517,23 +505,25 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   #batchIsDue(): boolean {
     const { lingerMs, maxBytes, clock } = this.#settings;
-    if (lingerMs === 0 || this.#queued >= this.#batchItems) return true;
-    if (this.#draining > 0 || this.#closed || this.#flushWaiters.length > 0) return true;
-    if (maxBytes !== Infinity && this.#admission.bytes >= maxBytes) return true;
+    if (lingerMs === 0 || this.#queued >= this.#sizing.items) return true;
+    if (this.#draining > 0 || this.#closed || this.#flushWaiters.count > 0) return true;
+    if (maxBytes !== Infinity && this.#queuedBytes >= maxBytes) return true;
     const dueMs = this.#ring.oldestAtMs() + lingerMs;
     if (dueMs <= clock.now()) return true;
-    this.#armTimer(dueMs);
+    this.#timer.arm(dueMs);
     return false;
   }
 
   #takeBatch(): Job<T, R>[] {
     const { maxBytes, agingMs, clock } = this.#settings;
-    const maxItems = Math.min(this.#batchItems, this.#queued);
+    const maxItems = Math.min(this.#sizing.items, this.#queued);
     const nowMs = agingMs === undefined ? 0 : clock.now();
-    const jobs: Job<T, R>[] = [];
+    // Of the right length from the start: an array that grows by push begins with room for 17.
+    const jobs = new Array<Job<T, R>>(maxItems);
+    let count = 0;
     let bytes = 0;
-    while (jobs.length < maxItems) {
-      if (maxBytes !== Infinity && jobs.length > 0) {
+    while (count < maxItems) {
+      if (maxBytes !== Infinity && count > 0) {
         const next = this.#ring.peek(nowMs, agingMs);
         if (next !== undefined && next.state === QUEUED && bytes + next.sizeBytes > maxBytes) break;
       }
@@ -544,13 +534,15 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       job.state = RUNNING;
       job.attempt++;
       bytes += job.sizeBytes;
-      jobs.push(job);
+      jobs[count++] = job;
     }
+    if (count < maxItems) jobs.length = count;
     return jobs;
   }
 
   #dequeued(job: Job<T, R>): void {
     this.#queued--;
+    this.#queuedBytes -= job.sizeBytes;
     if (this.#levelBytes !== undefined) (this.#levelBytes[job.priority] as number) -= job.sizeBytes;
     if (job.heapHandle !== -1) {
       this.#deadlines.remove(job.heapHandle);
@@ -560,72 +552,72 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   #dispatch(jobs: Job<T, R>[], permit: Permit | undefined): void {
     const items = new Array<T>(jobs.length);
-    for (let i = 0; i < jobs.length; i++) items[i] = (jobs[i] as Job<T, R>).item as T;
+    for (let i = 0; i < jobs.length; i++) items[i] = (jobs[i] as Job<T, R>).item;
     this.#running += jobs.length;
     this.#runningBatches++;
     this.#batches++;
-    const timed = permit !== undefined || this.#settings.targetBatchMs !== undefined;
-    const startedAtMs = timed ? this.#settings.clock.now() : 0;
-    const context: BatchContext = { jobs, signal: this.#stop.signal };
+    const slot = this.#freeSlots.pop() ?? this.#newSlot();
+    slot.jobs = jobs;
+    slot.permit = permit;
+    slot.startedAtMs = permit !== undefined || this.#sizing.isTimed ? this.#settings.clock.now() : 0;
     let pending;
     try {
-      pending = this.#options.process(items, context);
+      pending = this.#options.process(items, { jobs, signal: this.#stop.signal });
     } catch (error) {
       pending = Promise.reject(error);
     }
-    Promise.resolve(pending).then(
-      (results) => this.#batchReturned(jobs, results, permit, startedAtMs),
-      (error: unknown) => this.#batchThrew(jobs, error, permit, startedAtMs),
-    );
+    Promise.resolve(pending).then(slot.onResults, slot.onError);
   }
 
-  #batchReturned(
-    jobs: Job<T, R>[],
-    results: readonly ItemResult<R>[] | void,
-    permit: Permit | undefined,
-    startedAtMs: number,
-  ): void {
-    if (results !== undefined && !(Array.isArray(results) && results.length === jobs.length)) {
-      const got = Array.isArray(results) ? `${results.length} results` : typeof results;
-      const error = new BatchError(
-        'ERR_PERF_BATCH_RESULT_COUNT',
-        `process got ${jobs.length} items, returned ${got}`,
-      );
-      this.#batchEnded(jobs, permit, startedAtMs, false);
-      for (const job of jobs) this.#itemFailed(job, error, false);
-    } else {
-      this.#batchEnded(jobs, permit, startedAtMs, false);
+  #newSlot(): Slot<T, R> {
+    const slot: Slot<T, R> = {
+      jobs: [],
+      permit: undefined,
+      startedAtMs: 0,
+      onResults: (results) => this.#batchReturned(slot, results),
+      onError: (error) => this.#batchThrew(slot, error),
+    };
+    return slot;
+  }
+
+  #batchReturned(slot: Slot<T, R>, results: readonly ItemResult<R>[] | void): void {
+    const jobs = this.#batchEnded(slot, false);
+    if (results === undefined) {
+      for (const job of jobs) this.#itemDone(job, undefined as R);
+    } else if (Array.isArray(results) && results.length === jobs.length) {
       for (let i = 0; i < jobs.length; i++) {
-        const job = jobs[i] as Job<T, R>;
-        const result = results === undefined ? undefined : (results as readonly ItemResult<R>[])[i];
-        if (result === undefined) this.#itemDone(job, undefined as R);
-        else if (result.ok) this.#itemDone(job, result.value);
-        else this.#itemFailed(job, result.error, result.retryable);
+        const result = results[i] as ItemResult<R>;
+        if (result.ok) this.#itemDone(jobs[i] as Job<T, R>, result.value);
+        else this.#itemFailed(jobs[i] as Job<T, R>, result.error, result.retryable);
       }
+    } else {
+      const got = Array.isArray(results) ? `${results.length} results` : typeof results;
+      const message = `process got ${jobs.length} items and returned ${got}`;
+      const error = new BatchError('ERR_PERF_BATCH_RESULT_COUNT', message);
+      for (const job of jobs) this.#itemFailed(job, error, false);
     }
     this.#afterBatch();
   }
 
-  #batchThrew(jobs: Job<T, R>[], error: unknown, permit: Permit | undefined, startedAtMs: number): void {
-    this.#batchEnded(jobs, permit, startedAtMs, true);
-    for (const job of jobs) this.#itemFailed(job, error, undefined);
+  #batchThrew(slot: Slot<T, R>, error: unknown): void {
+    for (const job of this.#batchEnded(slot, true)) this.#itemFailed(job, error, undefined);
     this.#afterBatch();
   }
 
-  #batchEnded(jobs: Job<T, R>[], permit: Permit | undefined, startedAtMs: number, dropped: boolean): void {
+  /** Frees the slot. */
+  #batchEnded(slot: Slot<T, R>, dropped: boolean): readonly Job<T, R>[] {
+    const { jobs, permit, startedAtMs } = slot;
+    slot.jobs = NO_JOBS;
+    slot.permit = undefined;
+    this.#freeSlots.push(slot);
     this.#running -= jobs.length;
     this.#runningBatches--;
-    const { targetBatchMs, clock, maxItems } = this.#settings;
-    if (permit === undefined && targetBatchMs === undefined) return;
-    const latencyMs = clock.now() - startedAtMs;
-    permit?.release({ latencyMs, size: jobs.length, dropped });
-    if (targetBatchMs === undefined || dropped) return;
-    const msPerItem = latencyMs / jobs.length;
-    this.#msPerItem =
-      this.#msPerItem === 0 ? msPerItem : this.#msPerItem + BATCH_COST_WEIGHT * (msPerItem - this.#msPerItem);
-    // At most doubled per batch: one lucky small batch must not send a huge one.
-    const wanted = this.#msPerItem === 0 ? maxItems : Math.floor(targetBatchMs / this.#msPerItem);
-    this.#batchItems = Math.max(1, Math.min(wanted, this.#batchItems * 2, maxItems));
+    if (permit !== undefined || this.#sizing.isTimed) {
+      const latencyMs = this.#settings.clock.now() - startedAtMs;
+      permit?.release({ latencyMs, size: jobs.length, dropped });
+      if (!dropped) this.#sizing.observe(jobs.length, latencyMs);
+    }
+    return jobs;
   }
 
   #afterBatch(): void {
@@ -666,7 +658,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     job.state = BACKING_OFF;
     const dueMs = this.#settings.clock.now() + delayMs;
     job.heapHandle = this.#backoffs.push(dueMs, job);
-    this.#armTimer(dueMs);
+    this.#timer.arm(dueMs);
     if (this.#store !== undefined) {
       this.#collect({ id: job.id, kind: 'retry', attempts: job.attempt, delayMs }, undefined);
     }
@@ -678,12 +670,13 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     job.state = QUEUED;
     this.#ring.pushFront(job.priority, job);
     this.#queued++;
+    this.#queuedBytes += job.sizeBytes;
     if (this.#levelBytes !== undefined) (this.#levelBytes[job.priority] as number) += job.sizeBytes;
   }
 
   /** An accepted job ends without success: dead letter, then the ticket. */
   #endDead(job: Job<T, R>, error: unknown): void {
-    const item = job.item as T;
+    const { item } = job;
     if (this.#store === undefined) {
       this.#letters.put({ id: job.id, item, error: describeError(error), attempts: job.attempt });
       this.#bury(job, item, error);
@@ -790,24 +783,13 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       job.heapHandle = -1;
     }
     if (job.storeId !== undefined) this.#tellFollowers(job);
-    if (this.#flushWaiters.length > 0) this.#countFlush(job.sequence);
-  }
-
-  #countFlush(sequence: number): void {
-    let ended = false;
-    for (const waiter of this.#flushWaiters) {
-      if (sequence <= waiter.upToSequence && --waiter.remaining === 0) ended = true;
-    }
-    if (!ended) return;
-    const finished = this.#flushWaiters.filter((waiter) => waiter.remaining === 0);
-    this.#flushWaiters = this.#flushWaiters.filter((waiter) => waiter.remaining > 0);
-    for (const waiter of finished) waiter.resolve();
+    if (this.#flushWaiters.count > 0) this.#flushWaiters.ended(job.sequence);
   }
 
   #compactIfSparse(
     ring: PriorityRing<Job<T, R>>,
     living: number,
-    isLive: (job: Job<unknown, unknown>) => boolean,
+    isLive: (job: { readonly state: number }) => boolean,
   ): void {
     if (ring.size > 2 * living + TOMBSTONE_SLACK) ring.compact(isLive);
   }
@@ -829,27 +811,13 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       if (this.#waiting > 0) this.#letWaitersIn();
     }
     const dueMs = Math.min(this.#backoffs.nextDueMs, this.#deadlines.nextDueMs);
-    if (dueMs !== Infinity) this.#armTimer(dueMs);
+    if (dueMs !== Infinity) this.#timer.arm(dueMs);
   }
 
   /** A timer for what has ended early would keep the process alive for nothing. */
   #disarmIfIdle(): void {
     if (this.#queued > 0 || this.#backoffs.size > 0 || this.#deadlines.size > 0) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#timerDueMs = Infinity;
-  }
-
-  #armTimer(dueMs: number): void {
-    if (dueMs >= this.#timerDueMs) return;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#timerDueMs = dueMs;
-    const delayMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(dueMs - this.#settings.clock.now())));
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#timerDueMs = Infinity;
-      this.#pump();
-    }, delayMs);
+    this.#timer.disarm();
   }
 
   // -- Draining -----------------------------------------------------------------------------------------------------
@@ -897,8 +865,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     const report = await this.drain(options);
     if (report.timedOut) await this.#giveUp();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#timer.disarm();
     return report;
   }
 
@@ -965,7 +932,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     const jobs = this.#appending;
     this.#appending = [];
     const written = jobs.map((job) => ({
-      item: job.item as T,
+      item: job.item,
       priority: job.priority,
       key: job.key,
       deadlineMs: job.heapHandle === -1 ? undefined : this.#timeLeftMs(job),
@@ -1017,7 +984,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     } else {
       job.state = REMOTE;
       // The store has it; the ticket alone waits here.
-      job.item = undefined;
+      job.item = undefined as T;
       this.#byStoreId.set(appended.id, job);
       this.#storeMayHaveMore = true;
       this.#claimAgain = true;
@@ -1050,7 +1017,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
 
   #tellFollowers(job: Job<T, R>): void {
     if (this.#byStoreId.get(job.id) === job) this.#byStoreId.delete(job.id);
-    const followers = job.extras?.followers as Job<T, R>[] | undefined;
+    const followers = job.extras?.followers as unknown as readonly Job<T, R>[] | undefined;
     if (followers === undefined) return;
     (job.extras as JobExtras).followers = undefined;
     for (const follower of followers) {
@@ -1065,7 +1032,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
   #claim(): void {
     const store = this.#store;
     if (store === undefined || this.#claiming || this.#stop.signal.aborted) return;
-    const rounds = 2 * this.#batchItems * Math.min(this.#limit?.limit ?? this.#maxConcurrency, CLAIM_ITEMS);
+    const rounds = 2 * this.#sizing.items * Math.min(this.#limit?.limit ?? this.#maxConcurrency, CLAIM_ITEMS);
     const room = this.#admission.maxItems - this.#admission.items + this.#byStoreId.size;
     const maxJobs = Math.min(CLAIM_ITEMS, rounds - this.#queued, room);
     if (maxJobs <= 0) return;
@@ -1099,7 +1066,6 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       const priority = Math.min(stored.priority, this.#settings.priorities - 1);
       job = new Job<T, R>(stored.item, ++this.#sequence, priority, sizeBytes, this.#settings.clock.now());
       job.storeId = stored.id;
-      job.wasAccepted = true;
       if (stored.key !== undefined) {
         job.extras = new JobExtras();
         job.extras.key = stored.key;
@@ -1114,7 +1080,7 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (stored.deadlineMs !== undefined && job.heapHandle === -1) {
       const dueMs = this.#settings.clock.now() + stored.deadlineMs;
       job.heapHandle = this.#deadlines.push(dueMs, job);
-      this.#armTimer(dueMs);
+      this.#timer.arm(dueMs);
     }
   }
 

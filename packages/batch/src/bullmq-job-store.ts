@@ -40,7 +40,7 @@ import { functionOption, integerOption, numberOption } from './option-checks.ts'
 
 export interface BullMqJobStoreOptions {
   /** Name of the BullMQ queue. Letters, digits, everything but `:`. */
-  readonly queue: string;
+  readonly queueName: string;
   /** Of the Redis; three connections are made with it. BullMQ wants its `maxmemory-policy` to be `noeviction`. */
   readonly connection: Omit<RedisOptions, 'replyMapping'>;
   /** Of every Redis key. Default 'bull', as in BullMQ. */
@@ -185,6 +185,11 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
   #claimFailed = false;
   /** Taken off the queue by this store's wait, to be put back if nobody here claims. */
   #hasMarker = false;
+  /** Under way, in the order of their beginning. */
+  readonly #appends = new Set<number>();
+  #lastAppend = 0;
+  /** Outcomes that came while appends up to `after` were under way, perhaps of their jobs, whose ids nobody knows yet. */
+  #early: { readonly after: number; readonly outcome: WireOutcome }[] = [];
   #lastIdMs = 0;
   #idsOfThatMs = 0;
   /** Jobs that may be added before they are counted again. */
@@ -238,8 +243,8 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
     this.#maxJobs = options.maxJobs ?? 1_000_000;
     this.#onError = options.onError;
     const shared = { connection: redis, prefix: options.prefix ?? 'bull' };
-    this.#queue = new Queue(options.queue, shared);
-    this.#worker = new Worker(options.queue, null, {
+    this.#queue = new Queue(options.queueName, shared);
+    this.#worker = new Worker(options.queueName, null, {
       ...shared,
       lockDuration: this.#visibilityTimeoutMs,
       stalledInterval: this.#visibilityTimeoutMs / 2,
@@ -265,33 +270,15 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
     this.#enter();
     const items = jobs.map(({ item }) => serialise(item));
     if (jobs.some(({ key }) => key === '')) throw new RangeError('key must not be empty');
-    await this.#takeRoom(jobs.length);
-    const appended: Appended[] = [];
-    let pending = jobs.map((_, index) => index);
-    while (pending.length > 0) {
-      const ids = await this.#add(jobs, items, pending);
-      const gone: number[] = [];
-      const duplicates: Promise<void>[] = [];
-      for (let i = 0; i < pending.length; i++) {
-        const index = pending[i] as number;
-        const { own, id } = ids[i] as { own: string; id: string };
-        if (id === own) {
-          appended[index] = { status: 'queued', id };
-          continue;
-        }
-        const key = (jobs[index] as NewJob<T>).key as string;
-        duplicates.push(
-          this.#duplicate(id, key).then((duplicate) => {
-            if (duplicate === undefined) gone.push(index);
-            else appended[index] = duplicate;
-          }),
-        );
-      }
-      await Promise.all(duplicates);
-      // Their first job failed for good between the two questions, which freed the key.
-      pending = gone.sort((a, b) => a - b);
+    const append = ++this.#lastAppend;
+    this.#appends.add(append);
+    try {
+      await this.#takeRoom(jobs.length);
+      return await this.#addAll(jobs, items);
+    } finally {
+      // When whoever asked has heard the ids.
+      setImmediate(() => this.#appendEnded(append));
     }
-    return appended;
   }
 
   claim(maxJobs: number): Promise<readonly StoredJob<T>[]> {
@@ -396,6 +383,35 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
       this.#room = count + Math.floor((free - count) / 8);
     }
     this.#room -= count;
+  }
+
+  async #addAll(jobs: readonly NewJob<T>[], items: readonly string[]): Promise<Appended[]> {
+    const appended: Appended[] = [];
+    let pending = jobs.map((_, index) => index);
+    while (pending.length > 0) {
+      const ids = await this.#add(jobs, items, pending);
+      const gone: number[] = [];
+      const duplicates: Promise<void>[] = [];
+      for (let i = 0; i < pending.length; i++) {
+        const index = pending[i] as number;
+        const { own, id } = ids[i] as { own: string; id: string };
+        if (id === own) {
+          appended[index] = { status: 'queued', id };
+          continue;
+        }
+        const key = (jobs[index] as NewJob<T>).key as string;
+        duplicates.push(
+          this.#duplicate(id, key).then((duplicate) => {
+            if (duplicate === undefined) gone.push(index);
+            else appended[index] = duplicate;
+          }),
+        );
+      }
+      await Promise.all(duplicates);
+      // Their first job failed for good between the two questions, which freed the key.
+      pending = gone.sort((a, b) => a - b);
+    }
+    return appended;
   }
 
   async #add(
@@ -685,7 +701,7 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
         const entries = read?.[0]?.[1] ?? [];
         for (const [entryId, [, outcome]] of entries) {
           last = entryId;
-          this.#tellOutcome(JSON.parse(outcome as string) as WireOutcome);
+          this.#outcomeCame(JSON.parse(outcome as string) as WireOutcome);
         }
         // What has been read is not needed again; only what is not yet read takes up room.
         if (entries.length > 0) await outcomes.xtrim(stream, 'MINID', last);
@@ -697,7 +713,20 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
     }
   }
 
-  #tellOutcome({ id, value, error }: WireOutcome): void {
+  #outcomeCame(outcome: WireOutcome): void {
+    if (this.#appends.size === 0) this.#tell(outcome);
+    else this.#early.push({ after: this.#lastAppend, outcome });
+  }
+
+  #appendEnded(append: number): void {
+    this.#appends.delete(append);
+    const [oldest = Infinity] = this.#appends;
+    const ripe = this.#early.findIndex(({ after }) => after >= oldest);
+    for (const { outcome } of this.#early.splice(0, ripe === -1 ? this.#early.length : ripe))
+      this.#tell(outcome);
+  }
+
+  #tell({ id, value, error }: WireOutcome): void {
     const outcome: JobOutcome =
       error === undefined ? { ok: true, value } : { ok: false, error: new Error(error) };
     for (const listener of this.#outcomeListeners) listener(id, outcome);
@@ -732,10 +761,12 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
 }
 
 function checkOptions(options: BullMqJobStoreOptions): void {
-  if (typeof options.queue !== 'string')
-    throw new TypeError(`queue must be a string, got ${typeof options.queue}`);
-  if (options.queue === '' || options.queue.includes(':')) {
-    throw new RangeError(`queue must be a name without a colon, got ${JSON.stringify(options.queue)}`);
+  if (typeof options.queueName !== 'string')
+    throw new TypeError(`queueName must be a string, got ${typeof options.queueName}`);
+  if (options.queueName === '' || options.queueName.includes(':')) {
+    throw new RangeError(
+      `queueName must be a name without a colon, got ${JSON.stringify(options.queueName)}`,
+    );
   }
   if (typeof options.connection !== 'object' || options.connection === null) {
     throw new TypeError('connection must be an object of ioredis options');

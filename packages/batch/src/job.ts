@@ -38,24 +38,22 @@ export const FAILED = 9;
 /** Never got in. */
 export const REFUSED = 10;
 
-interface Deferred<V> {
-  readonly promise: Promise<V>;
-  resolve(value: V): void;
-  reject(reason: unknown): void;
-}
-
 function ignore(): void {}
 
-/** Rejects so that a promise nobody listens to stays silent; one that is awaited still throws. */
-function rejectQuietly<V>(deferred: Deferred<V>, reason: unknown): void {
-  deferred.promise.then(undefined, ignore);
-  deferred.reject(reason);
+/** A rejection nobody listens to stays silent; one that is awaited still throws. */
+function ignoreRejection(promise: Promise<unknown>): void {
+  promise.then(undefined, ignore);
 }
 
 function quietRejection<V>(reason: unknown): Promise<V> {
   const promise = Promise.reject<V>(reason);
-  promise.then(undefined, ignore);
+  ignoreRejection(promise);
   return promise;
+}
+
+/** A Job, whatever its types. */
+export interface Follower {
+  readonly state: number;
 }
 
 /** What few jobs have, kept apart so that the others stay small. */
@@ -64,33 +62,50 @@ export class JobExtras {
   signal: AbortSignal | undefined = undefined;
   onAbort: (() => void) | undefined = undefined;
   /** Later adds with the same key: settled with this one. */
-  followers: Job<unknown, unknown>[] | undefined = undefined;
+  followers: Follower[] | undefined = undefined;
 }
 
+/**
+ * Fields are few because a queue holds many: a waiting item with its promise is below 300 bytes (bench case
+ * `memory-per-item`). The item and, once there is one, the outcome share a field; of the result's promise only the
+ * resolve function is kept, which can reject too by resolving to a rejection.
+ */
 export class Job<T, R> implements Ticket<R>, JobInfo {
-  /** Cleared when settled, so that a kept ticket does not keep the payload. */
-  item: T | undefined;
+  /** The item until the end, so that a kept ticket does not keep the payload; the outcome from then on. */
+  #content: unknown;
   readonly sequence: number;
   storeId: string | undefined = undefined;
   readonly priority: number;
   readonly sizeBytes: number;
-  enqueuedAtMs: number;
+  readonly enqueuedAtMs: number;
   attempt = 0;
   state: number = OUTSIDE;
-  wasAccepted = false;
   /** Into the backoff heap while backing off, into the deadline heap before; -1 when in neither. */
   heapHandle = -1;
   extras: JobExtras | undefined = undefined;
-  outcome: unknown = undefined;
-  #accepted: Deferred<string> | undefined = undefined;
-  #result: Deferred<R> | undefined = undefined;
+  #accepted: PromiseWithResolvers<string> | undefined = undefined;
+  #result: Promise<R> | undefined = undefined;
+  #resolveResult: ((outcome: R | Promise<R>) => void) | undefined = undefined;
 
   constructor(item: T, sequence: number, priority: number, sizeBytes: number, enqueuedAtMs: number) {
-    this.item = item;
+    this.#content = item;
     this.sequence = sequence;
     this.priority = priority;
     this.sizeBytes = sizeBytes;
     this.enqueuedAtMs = enqueuedAtMs;
+  }
+
+  get item(): T {
+    return this.#content as T;
+  }
+
+  set item(item: T) {
+    this.#content = item;
+  }
+
+  /** Result or error, once it has ended. */
+  get outcome(): unknown {
+    return this.#content;
   }
 
   get id(): string {
@@ -103,8 +118,8 @@ export class Job<T, R> implements Ticket<R>, JobInfo {
 
   get accepted(): Promise<string> {
     if (this.#accepted === undefined) {
-      if (this.wasAccepted) return Promise.resolve(this.id);
-      if (this.state === REFUSED) return quietRejection(this.outcome);
+      if (this.state === REFUSED) return quietRejection(this.#content);
+      if (this.state >= QUEUED) return Promise.resolve(this.id);
       this.#accepted = Promise.withResolvers<string>();
     }
     return this.#accepted.promise;
@@ -112,38 +127,47 @@ export class Job<T, R> implements Ticket<R>, JobInfo {
 
   get result(): Promise<R> {
     if (this.#result === undefined) {
-      if (this.state === DONE) return Promise.resolve(this.outcome as R);
-      if (this.state === FAILED || this.state === REFUSED) return quietRejection(this.outcome);
-      this.#result = Promise.withResolvers<R>();
+      if (this.state === DONE) return Promise.resolve(this.#content as R);
+      if (this.state === FAILED || this.state === REFUSED) return quietRejection(this.#content);
+      this.#result = new Promise((resolve) => {
+        this.#resolveResult = resolve;
+      });
     }
-    return this.#result.promise;
+    return this.#result;
   }
 
+  /** Call when its state says that the queue has it. */
   accept(): void {
-    this.wasAccepted = true;
     this.#accepted?.resolve(this.id);
   }
 
   refuse(reason: unknown): void {
-    this.#end(REFUSED, reason);
-    if (this.#accepted !== undefined) rejectQuietly(this.#accepted, reason);
-    if (this.#result !== undefined) rejectQuietly(this.#result, reason);
+    if (this.#accepted !== undefined) {
+      ignoreRejection(this.#accepted.promise);
+      this.#accepted.reject(reason);
+    }
+    this.#endBadly(REFUSED, reason);
   }
 
   complete(value: R): void {
     this.#end(DONE, value);
-    this.#result?.resolve(value);
+    this.#resolveResult?.(value);
   }
 
   fail(reason: unknown): void {
-    this.#end(FAILED, reason);
-    if (this.#result !== undefined) rejectQuietly(this.#result, reason);
+    this.#endBadly(FAILED, reason);
+  }
+
+  #endBadly(state: number, reason: unknown): void {
+    this.#end(state, reason);
+    if (this.#result === undefined) return;
+    ignoreRejection(this.#result);
+    this.#resolveResult?.(Promise.reject<R>(reason));
   }
 
   #end(state: number, outcome: unknown): void {
     this.state = state;
-    this.outcome = outcome;
-    this.item = undefined;
+    this.#content = outcome;
     const extras = this.extras;
     if (extras === undefined) return;
     if (extras.onAbort !== undefined) extras.signal?.removeEventListener('abort', extras.onAbort);

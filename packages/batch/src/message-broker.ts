@@ -11,9 +11,10 @@ import { channel } from 'node:diagnostics_channel';
 import { DeadLetters, describeError } from './dead-letters.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
+import { DueTimer } from './due-timer.ts';
 import { BatchError } from './errors.ts';
 import type { DeadLetter } from './job-store.ts';
-import { MAX_TIMER_MS, functionOption, integerOption, numberOption } from './option-checks.ts';
+import { functionOption, integerOption, numberOption } from './option-checks.ts';
 import { MAX_PRIORITIES, PriorityRing } from './priority-ring.ts';
 
 export interface MessageBrokerOptions {
@@ -128,8 +129,7 @@ export class MessageBroker<M = unknown> implements AsyncDisposable {
   readonly #addresses = new Map<string, Queue>();
   /** Redeliveries and acknowledgement deadlines. */
   readonly #due = new DeadlineHeap<() => void>();
-  #timer: NodeJS.Timeout | undefined;
-  #timerDueMs = Infinity;
+  readonly #timer: DueTimer;
   /** While there are some the timer keeps the process alive; deadlines of handlers do not. */
   #redeliveriesPending = 0;
   #sequence = 0;
@@ -158,6 +158,7 @@ export class MessageBroker<M = unknown> implements AsyncDisposable {
     this.#alerted = this.#alertDepths.map(() => false);
     this.#onAlert = o.onAlert === undefined ? undefined : functionOption('onAlert', o.onAlert);
     this.#clock = o.clock ?? monotonicClock;
+    this.#timer = new DueTimer(this.#clock, () => this.#fireDue());
     this.#random = o.random === undefined ? Math.random : functionOption('random', o.random);
   }
 
@@ -250,7 +251,7 @@ export class MessageBroker<M = unknown> implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closed = true;
     await this.drain();
-    clearTimeout(this.#timer);
+    this.#timer.disarm();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -464,23 +465,17 @@ export class MessageBroker<M = unknown> implements AsyncDisposable {
   #after(delayMs: number, run: () => void): number {
     const dueMs = this.#clock.now() + delayMs;
     const handle = this.#due.push(dueMs, run);
-    this.#armTimer(dueMs);
+    this.#timer.arm(dueMs);
+    this.#timer.hold(this.#redeliveriesPending > 0);
     return handle;
   }
 
-  #armTimer(dueMs: number): void {
-    if (this.#redeliveriesPending > 0) this.#timer?.ref();
-    if (dueMs >= this.#timerDueMs) return;
-    clearTimeout(this.#timer);
-    this.#timerDueMs = dueMs;
-    const delayMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(dueMs - this.#clock.now())));
-    this.#timer = setTimeout(() => {
-      this.#timerDueMs = Infinity;
-      const nowMs = this.#clock.now();
-      for (let run = this.#due.popDue(nowMs); run !== undefined; run = this.#due.popDue(nowMs)) run();
-      if (this.#due.nextDueMs !== Infinity) this.#armTimer(this.#due.nextDueMs);
-    }, delayMs);
-    if (this.#redeliveriesPending === 0) this.#timer.unref();
+  #fireDue(): void {
+    const nowMs = this.#clock.now();
+    for (let run = this.#due.popDue(nowMs); run !== undefined; run = this.#due.popDue(nowMs)) run();
+    if (this.#due.nextDueMs === Infinity) return;
+    this.#timer.arm(this.#due.nextDueMs);
+    this.#timer.hold(this.#redeliveriesPending > 0);
   }
 }
 

@@ -17,8 +17,11 @@ function serve(limit: AdaptiveLimit, capacity: number, rounds: number, sizeOf: (
 test('it rises while latency stays and stops where it grows', () => {
   const limit = new AdaptiveLimit({ initialLimit: 4 });
   serve(limit, 40, 400);
-  expect(limit.limit).toBeGreaterThan(35);
-  expect(limit.limit).toBeLessThan(80);
+  for (let i = 0; i < 50; i++) {
+    serve(limit, 40, 100);
+    expect(limit.limit).toBeGreaterThan(30);
+    expect(limit.limit).toBeLessThan(80);
+  }
 });
 
 test('it falls when capacity falls, and recovers when it comes back', () => {
@@ -28,6 +31,19 @@ test('it falls when capacity falls, and recovers when it comes back', () => {
   expect(limit.limit).toBeLessThan(45);
   serve(limit, 100, 500);
   expect(limit.limit).toBeGreaterThan(80);
+});
+
+test('a server that has become slower for good is accepted as it is', () => {
+  const limit = new AdaptiveLimit({ initialLimit: 50, maxLimit: 50, minLimit: 5 });
+  const serveAt = (latencyMs: number): void => {
+    for (let i = 0; i < 2000; i++) {
+      const permits = Array.from({ length: limit.limit }, () => limit.acquire());
+      for (const permit of permits) permit?.release({ latencyMs });
+    }
+  };
+  serveAt(10);
+  serveAt(100);
+  expect(limit.limit).toBe(50);
 });
 
 test('long requests are not taken for overload', () => {
@@ -44,7 +60,7 @@ test('a limit that is not used does not rise', () => {
 });
 
 test('what is dropped shrinks it, once for all that began under the old limit', () => {
-  const limit = new AdaptiveLimit({ initialLimit: 100, backoff: 0.5 });
+  const limit = new AdaptiveLimit({ initialLimit: 100 });
   const permits = Array.from({ length: 50 }, () => limit.acquire());
   for (const permit of permits) permit?.release({ latencyMs: 1, dropped: true });
   expect(limit.limit).toBe(50);
@@ -85,5 +101,5 @@ test('options out of range name themselves', () => {
   expect(() => new AdaptiveLimit({ minLimit: 0 })).toThrow('minLimit');
   expect(() => new AdaptiveLimit({ maxLimit: 5, initialLimit: 6 })).toThrow('initialLimit');
   expect(() => new AdaptiveLimit({ tolerance: 0.5 })).toThrow('tolerance');
-  expect(() => new AdaptiveLimit({ backoff: 1 })).toThrow('backoff');
+  expect(() => new AdaptiveLimit({ windowSamples: 0 })).toThrow('windowSamples');
 });

@@ -38,9 +38,9 @@ if (typeof server === 'string') {
 
 test('options out of range name themselves', async () => {
   const open = (options: object): Promise<unknown> =>
-    BullMqJobStore.open({ queue: 'q', connection: {}, ...options });
-  await expect(open({ queue: 'a:b' })).rejects.toThrow(RangeError);
-  await expect(open({ queue: 1 })).rejects.toThrow('queue');
+    BullMqJobStore.open({ queueName: 'q', connection: {}, ...options });
+  await expect(open({ queueName: 'a:b' })).rejects.toThrow(RangeError);
+  await expect(open({ queueName: 1 })).rejects.toThrow('queueName');
   await expect(open({ connection: 'redis://' })).rejects.toThrow('connection');
   await expect(open({ visibilityTimeoutMs: 1 })).rejects.toThrow('visibilityTimeoutMs');
   await expect(open({ keyTtlMs: -1 })).rejects.toThrow('keyTtlMs');
@@ -52,7 +52,7 @@ test('options out of range name themselves', async () => {
 
 test('a Redis that cannot be reached is an error, not a wait', async () => {
   const connection = { host: '127.0.0.1', port: 1 };
-  await expect(BullMqJobStore.open({ queue: 'q', connection })).rejects.toMatchObject({
+  await expect(BullMqJobStore.open({ queueName: 'q', connection })).rejects.toMatchObject({
     code: 'ERR_PERF_BATCH_STORE',
     cause: { code: 'ECONNREFUSED' },
   });
@@ -170,6 +170,31 @@ function describeAlone(redisServer: TestRedis): void {
     await told.promise;
     expect(outcomes.get(good?.id ?? '')).toEqual({ ok: true, value: { answer: 42 } });
     expect(outcomes.get(bad?.id ?? '')).toEqual({ ok: false, error: new Error('TypeError: no') });
+  });
+
+  test('an outcome that overtakes the answer to its append is told after it, once', async () => {
+    const producer = await open();
+    const batcher = new Batcher<unknown, unknown>({
+      store: await open(),
+      process: async (items) => items.map((value) => ({ ok: true, value })),
+    });
+    const known = new Set<string>();
+    const told: string[] = [];
+    const all = Promise.withResolvers<void>();
+    producer.onSettled((id) => {
+      expect(known.has(id)).toBe(true);
+      told.push(id);
+      if (told.length === 3000) all.resolve();
+    });
+    await Promise.all(
+      [0, 1, 2].map(async () => {
+        const appended = await producer.append(Array.from({ length: 1000 }, (_, i) => job(i)));
+        for (const { id } of appended) known.add(id);
+      }),
+    );
+    await all.promise;
+    expect(new Set(told).size).toBe(3000);
+    await batcher.close();
   });
 
   test('a second producer of a key follows the first job to its outcome', async () => {

@@ -26,7 +26,7 @@ export function makePlace({ host, port }: TestRedis): Place {
     prefix,
     open: (options) =>
       BullMqJobStore.open({
-        queue,
+        queueName: queue,
         connection: { host, port },
         visibilityTimeoutMs: 60_000,
         ...options,

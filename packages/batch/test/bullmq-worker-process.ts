@@ -10,7 +10,7 @@ import { BullMqJobStore } from '@perf/batch/bullmq';
 const [host = '', port = '', queue = ''] = process.argv.slice(2);
 const connection = { host, port: Number(port) };
 const redis = new Redis({ ...connection, maxRetriesPerRequest: null });
-const store = await BullMqJobStore.open<number>({ queue, connection, visibilityTimeoutMs: 300 });
+const store = await BullMqJobStore.open<number>({ queueName: queue, connection, visibilityTimeoutMs: 300 });
 const batcher = new Batcher<number>({
   store,
   maxItems: 5,

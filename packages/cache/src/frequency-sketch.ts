@@ -11,10 +11,10 @@ export class FrequencySketch {
   readonly #words: Uint32Array;
   readonly #blockMask: number;
 
-  /** `entries` is the number of keys the cache can hold; the table takes 4 to 8 bytes for each. */
+  /** `entries` is the number of keys the cache can hold; the table takes 2 to 4 bytes for each. */
   constructor(entries: number) {
     let words = MIN_WORDS;
-    while (words < entries) words *= 2;
+    while (2 * words < entries) words *= 2;
     this.#words = new Uint32Array(words);
     this.#blockMask = words - BLOCK_WORDS;
   }

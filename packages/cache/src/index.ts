@@ -9,6 +9,7 @@ export type { EvictReason, MissRatioPoint } from './memory-store.ts';
 export { TieredCache } from './tiered-cache.ts';
 export type {
   LoadContext,
+  PrefetchOptions,
   ReadOptions,
   SetOptions,
   TierCounters,
@@ -16,10 +17,11 @@ export type {
   TieredCacheStats,
   TieredMemoryOptions,
 } from './tiered-cache.ts';
-export type { Entry, InvalidationBus, InvalidationMessage, Tier, TierStats } from './tier.ts';
+export type { Entry, InvalidationBus, InvalidationMessage, Leases, Notes, Tier, TierStats } from './tier.ts';
 export type { Codec } from './entry-codec.ts';
 export type { IntegrityOptions } from './integrity.ts';
-export type { PrefetchOptions, PrefetchStats } from './operation-memory.ts';
+export { Prefetcher } from './prefetcher.ts';
+export type { PrefetcherOptions, PrefetcherStats } from './prefetcher.ts';
 export type { WarmOptions, WarmReport, WarmSource } from './warm-start.ts';
 export { CacheError } from './errors.ts';
 export type { CacheErrorCode } from './errors.ts';

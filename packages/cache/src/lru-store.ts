@@ -67,6 +67,13 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
     return held.value;
   }
 
+  use(key: K): V | undefined {
+    const held = this.#cache.get(key as Key);
+    if (held === undefined || this.#endIfExpired(key, held)) return undefined;
+    this.counters.hits++;
+    return held.value;
+  }
+
   peek(key: K): V | undefined {
     const held = this.#cache.peek(key as Key);
     return held === undefined || this.#isOver(held) ? undefined : held.value;
@@ -93,6 +100,10 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
     }
     this.#sizeBytes += bytes;
     this.#cache.set(key as Key, { value, expiresAtMs, sizeBytes: bytes });
+  }
+
+  setPlain(key: K, value: V): void {
+    this.set(key, value, Infinity, undefined);
   }
 
   delete(key: K): boolean {
@@ -124,6 +135,10 @@ export class LruStore<K, V> implements MemoryStore<K, V> {
 
   keys(): IterableIterator<K> {
     return this.#cache.keys() as IterableIterator<K>;
+  }
+
+  hottest(limit: number): K[] {
+    return [...this.keys()].slice(0, limit);
   }
 
   #oldest(): [K, Held<V>] {

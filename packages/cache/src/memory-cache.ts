@@ -136,6 +136,11 @@ export class MemoryCache<K, V> {
     return this.#store.get(key);
   }
 
+  /** `get` whose misses are not counted, for a caller that asks elsewhere and then comes back with `get`. */
+  use(key: K): V | undefined {
+    return this.#store.use(key);
+  }
+
   /** The value, or `undefined`, without counting as a use. */
   peek(key: K): V | undefined {
     return this.#store.peek(key);
@@ -153,7 +158,7 @@ export class MemoryCache<K, V> {
    */
   set(key: K, value: V, options?: MemorySetOptions): this {
     if (options === undefined && this.#ttlMs === Infinity) {
-      this.#store.set(key, value, Infinity, undefined, 1);
+      this.#store.setPlain(key, value);
       return this;
     }
     const ttlMs = options?.ttlMs === undefined ? this.#ttlMs : checkTtlMs('ttlMs', options.ttlMs);
@@ -179,6 +184,11 @@ export class MemoryCache<K, V> {
   /** Keys held, in no order that means anything. */
   keys(): IterableIterator<K> {
     return this.#store.keys();
+  }
+
+  /** Up to `limit` keys, the most used (or with `lru` the last used) first. O(n log n). */
+  hottest(limit: number): K[] {
+    return this.#store.hottest(checkInteger('limit', limit, 1, Number.MAX_SAFE_INTEGER));
   }
 
   /** Evicts until at most `targetBytes` are held; the bytes freed. */

@@ -1,39 +1,22 @@
 /** Remembers which keys an operation used, to bring them into memory when the operation comes again. */
-import { LRUCache } from 'lru-cache';
 import { checkInteger } from './option-checks.ts';
-
-export interface PrefetchOptions {
-  /** Operations remembered. Default 10,000. */
-  readonly maxOperations?: number;
-  /** Keys remembered for one operation. Default 32. */
-  readonly maxKeysPerOperation?: number;
-}
-
-export interface PrefetchStats {
-  /** Keys asked for ahead of their use. */
-  readonly issued: number;
-}
 
 /** A key is expected when it was used in this many of the operation's runs. */
 const CONFIDENCE = 2;
 
 export class OperationMemory {
-  readonly #enabled: boolean;
   readonly #maxKeys: number;
-  readonly #operations: LRUCache<string, Map<string, number>>;
-  #issued = 0;
+  readonly #maxOperations: number;
+  readonly #operations = new Map<string, Map<string, number>>();
 
-  constructor(options: PrefetchOptions | false) {
-    this.#enabled = options !== false;
-    const { maxOperations = 10_000, maxKeysPerOperation = 32 } = options === false ? {} : options;
-    checkInteger('prefetch.maxOperations', maxOperations, 1, 2 ** 20);
+  constructor(maxOperations: number, maxKeysPerOperation: number) {
+    this.#maxOperations = checkInteger('prefetch.maxOperations', maxOperations, 1, 2 ** 20);
     this.#maxKeys = checkInteger('prefetch.maxKeysPerOperation', maxKeysPerOperation, 1, 1024);
-    this.#operations = new LRUCache({ max: maxOperations });
   }
 
   /** Notes one run; the keys that were expected of it from earlier runs. */
   record(operation: string, keys: readonly string[]): readonly string[] {
-    const expected = this.#enabled ? this.#confident(operation) : [];
+    const expected = this.#confident(operation);
     const counts = this.#operations.get(operation) ?? new Map<string, number>();
     for (const key of keys) {
       const count = counts.get(key) ?? 0;
@@ -44,25 +27,22 @@ export class OperationMemory {
       if (counts.size <= this.#maxKeys) break;
       counts.delete(key);
     }
+    this.#operations.delete(operation);
     this.#operations.set(operation, counts);
+    for (const oldest of this.#operations.keys()) {
+      if (this.#operations.size <= this.#maxOperations) break;
+      this.#operations.delete(oldest);
+    }
     return expected;
-  }
-
-  prefetched(keys: readonly string[]): void {
-    this.#issued += keys.length;
   }
 
   /** Keys that the operation used, latest first. */
   keysOf(operation: string): readonly string[] {
-    return [...(this.#operations.peek(operation)?.keys() ?? [])].reverse();
-  }
-
-  stats(): PrefetchStats {
-    return { issued: this.#issued };
+    return [...(this.#operations.get(operation)?.keys() ?? [])].reverse();
   }
 
   #confident(operation: string): readonly string[] {
-    const counts = this.#operations.peek(operation);
+    const counts = this.#operations.get(operation);
     if (counts === undefined) return [];
     return [...counts].filter(([, count]) => count >= CONFIDENCE).map(([key]) => key);
   }

@@ -10,7 +10,7 @@ import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CacheError } from './errors.ts';
 import { checkInteger, checkString } from './option-checks.ts';
-import type { Entry, Tier, TierStats } from './tier.ts';
+import type { Entry, Leases, Notes, Tier, TierStats } from './tier.ts';
 
 export interface SqliteTierOptions {
   /** A file path, or `:memory:`. */
@@ -33,20 +33,23 @@ export interface SqliteTierOptions {
   onError?(error: CacheError): void;
 }
 
-interface Row {
-  readonly key: string;
-  readonly expires: number | null;
-  readonly stale: number | null;
-  readonly written: number | null;
-  readonly tags: string | null;
-  readonly mac: Uint8Array | null;
-  readonly value: Uint8Array;
-}
+/** Columns of the `get` statement. */
+type Row = readonly [
+  value: Uint8Array,
+  used: number,
+  expires: number | null,
+  stale: number | null,
+  written: number | null,
+  tags: string | null,
+  mac: Uint8Array | null,
+];
+
+type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 
 const MIGRATIONS: readonly Migration[] = [
   {
     version: 1,
-    name: 'entries and tags',
+    name: 'entries, tags, leases and notes',
     up: `
       CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -62,6 +65,8 @@ const MIGRATIONS: readonly Migration[] = [
         value BLOB NOT NULL
       ) STRICT;
       CREATE TABLE tags (tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) STRICT, WITHOUT ROWID;
+      CREATE TABLE leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE notes (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT, WITHOUT ROWID;
     `,
   },
 ];
@@ -69,6 +74,8 @@ const MIGRATIONS: readonly Migration[] = [
 /** Row header, ids and the key's index entry. */
 const ROW_OVERHEAD_BYTES = 64;
 const EVICTION_SAMPLE = 16;
+/** An entry's time of use is written again when it is older than this. */
+const RECENCY_GRANULARITY_MS = 1000;
 /** Entries checked for their end per batch. */
 const SWEEP_ROWS = 64;
 /** Writes that may be pending when batches fail. */
@@ -76,6 +83,8 @@ const PENDING_LIMIT_FACTOR = 64;
 
 export class SqliteTier implements Tier {
   readonly name: string;
+  readonly leases: Leases;
+  readonly notes: Notes;
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -91,6 +100,7 @@ export class SqliteTier implements Tier {
   #entries: number;
   #sizeBytes: number;
   #sweepAfter = 0;
+  readonly #bounded: boolean;
   #closed = false;
   readonly #counters = { batches: 0, evictions: 0, expirations: 0, flushErrors: 0 };
 
@@ -103,8 +113,11 @@ export class SqliteTier implements Tier {
     this.#maxPending = options.maxPending ?? 512;
     this.#maxEntries = options.maxEntries ?? Infinity;
     this.#maxBytes = options.maxBytes ?? Infinity;
+    this.#bounded = options.maxEntries !== undefined || options.maxBytes !== undefined;
     this.#onError = options.onError?.bind(options);
     this.#statements = prepare(db);
+    this.leases = this.#makeLeases();
+    this.notes = this.#makeNotes();
     const totals = this.#statements.totals.get() as { entries: number; bytes: number };
     this.#entries = totals.entries;
     this.#sizeBytes = totals.bytes;
@@ -160,6 +173,7 @@ export class SqliteTier implements Tier {
       for (const key of new Set(keys)) {
         const wasPending = this.#pending.delete(key);
         if (this.#deleteRow(key) || wasPending) deleted++;
+        this.#statements.endLease.run(key);
       }
       return deleted;
     });
@@ -177,6 +191,7 @@ export class SqliteTier implements Tier {
       for (const key of keys) {
         this.#pending.delete(key);
         this.#deleteRow(key);
+        this.#statements.endLease.run(key);
       }
       return [...keys];
     });
@@ -190,6 +205,7 @@ export class SqliteTier implements Tier {
     this.#transaction(() => {
       this.#statements.clearEntries.run();
       this.#statements.clearTags.run();
+      this.#statements.clearLeases.run();
     });
     this.#entries = 0;
     this.#sizeBytes = 0;
@@ -224,23 +240,63 @@ export class SqliteTier implements Tier {
     }
   }
 
+  /** Written at once: a lease is worth nothing while no other process sees it. */
+  #makeLeases(): Leases {
+    const { acquireLease, holdsLease, releaseLease } = this.#statements;
+    const open = async (): Promise<void> => this.#throwIfClosed();
+    return {
+      acquire: async (key, owner, until) => {
+        await open();
+        return acquireLease.run({ key, owner, until, now: this.#clock.now() }).changes === 1;
+      },
+      holds: async (key, owner) => {
+        await open();
+        return holdsLease.get(key, owner, this.#clock.now()) !== undefined;
+      },
+      release: async (key, owner) => {
+        await open();
+        releaseLease.run(key, owner);
+      },
+    };
+  }
+
+  #makeNotes(): Notes {
+    const { putNote, getNote } = this.#statements;
+    const open = async (): Promise<void> => this.#throwIfClosed();
+    return {
+      save: async (name, bytes) => {
+        await open();
+        putNote.run(name, bytes);
+      },
+      load: async (name) => {
+        await open();
+        return (getNote.get(name) as { bytes: Uint8Array } | undefined)?.bytes;
+      },
+    };
+  }
+
   #read(key: string): Entry | undefined {
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const row = this.#statements.get.get(key) as Row | undefined;
     if (row === undefined) return undefined;
-    const { expires, stale, written, tags, mac, value } = row;
-    this.#used.set(key, this.#clock.now());
+    const [value, used, expires, stale, written, tags, mac] = row;
+    if (this.#bounded) this.#noteUse(key, used);
+    const entry: Mutable<Entry> = { key, value };
+    if (expires !== null) entry.expiresAtMs = expires;
+    if (stale !== null) entry.staleUntilMs = stale;
+    if (written !== null) entry.writtenAtMs = written;
+    if (tags !== null) entry.tags = parseTags(tags);
+    if (mac !== null) entry.mac = mac;
+    return entry;
+  }
+
+  /** Recency matters only where something may have to go, and only coarsely. */
+  #noteUse(key: string, used: number): void {
+    const now = this.#clock.now();
+    if (now - used < RECENCY_GRANULARITY_MS) return;
+    this.#used.set(key, now);
     if (this.#used.size >= this.#maxPending) this.#schedule();
-    return {
-      key,
-      value,
-      ...(expires === null ? {} : { expiresAtMs: expires }),
-      ...(stale === null ? {} : { staleUntilMs: stale }),
-      ...(written === null ? {} : { writtenAtMs: written }),
-      ...(tags === null ? {} : { tags: parseTags(tags) }),
-      ...(mac === null ? {} : { mac }),
-    };
   }
 
   #schedule(): void {
@@ -368,7 +424,9 @@ type Statements = ReturnType<typeof prepare>;
 
 function prepare(db: Database) {
   return {
-    get: db.prepare('SELECT expires, stale, written, tags, mac, value FROM entries WHERE key = ?'),
+    get: db
+      .prepare('SELECT value, used, expires, stale, written, tags, mac FROM entries WHERE key = ?')
+      .raw(),
     put: db.prepare(
       'INSERT INTO entries (key, used, size, ends, expires, stale, written, tags, mac, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     ),
@@ -383,6 +441,17 @@ function prepare(db: Database) {
     keysOfTag: db.prepare('SELECT key FROM tags WHERE tag = ?'),
     clearEntries: db.prepare('DELETE FROM entries'),
     clearTags: db.prepare('DELETE FROM tags'),
+    putNote: db.prepare('INSERT OR REPLACE INTO notes (name, bytes) VALUES (?, ?)'),
+    getNote: db.prepare('SELECT bytes FROM notes WHERE name = ?'),
+    acquireLease: db.prepare(`
+      INSERT INTO leases (key, owner, until) VALUES (@key, @owner, @until)
+      ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until
+      WHERE leases.until <= @now OR leases.owner = excluded.owner
+    `),
+    holdsLease: db.prepare('SELECT 1 FROM leases WHERE key = ? AND owner = ? AND until > ?'),
+    releaseLease: db.prepare('DELETE FROM leases WHERE key = ? AND owner = ?'),
+    endLease: db.prepare('DELETE FROM leases WHERE key = ?'),
+    clearLeases: db.prepare('DELETE FROM leases'),
   };
 }
 

@@ -39,8 +39,26 @@ export interface Tier {
   close(): Promise<void>;
   /** Deletes all entries with the tag; their keys. Without it, tags are remembered by the cache for its lifetime. */
   deleteByTag?(tag: string): Promise<readonly string[]>;
-  /** Makes accepted writes durable. */
+  /** Makes accepted writes durable, and visible to other processes. */
   flush?(): Promise<void>;
+  /** Present together: who may load a key, among all processes that use what this tier stores in. */
+  readonly leases?: Leases;
+  /** Small facts that outlive the process. */
+  readonly notes?: Notes;
+}
+
+export interface Notes {
+  save(name: string, bytes: Uint8Array): Promise<void>;
+  load(name: string): Promise<Uint8Array | undefined>;
+}
+
+/** A lease ends by `release`, by its time, or because the key is deleted. */
+export interface Leases {
+  /** Whether `owner` has the lease of `key` now, until `untilMs` (Unix ms). */
+  acquire(key: string, owner: string, untilMs: number): Promise<boolean>;
+  /** Whether `owner` still has it. */
+  holds(key: string, owner: string): Promise<boolean>;
+  release(key: string, owner: string): Promise<void>;
 }
 
 /** Something changed: entries of these keys, of this tag, or all, are no longer valid in memory. */

@@ -9,7 +9,9 @@
  * back on a void ticket is handed to its callers but kept nowhere (read-tickets.ts). Order is kept: writes of one key
  * reach the tiers in the order asked for, and a read of a key waits for its writes (write-order.ts).
  */
+import { randomUUID } from 'node:crypto';
 import { channel } from 'node:diagnostics_channel';
+import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { encodeValue, isPrimitive, structuredCloneCodec } from './entry-codec.ts';
@@ -22,14 +24,15 @@ import type { MemoryCacheOptions } from './memory-cache.ts';
 import type { MissRatioPoint } from './memory-store.ts';
 import { checkFunction, checkNumber, checkObject, checkString, checkTtlMs } from './option-checks.ts';
 import { OperationMemory } from './operation-memory.ts';
-import type { PrefetchOptions, PrefetchStats } from './operation-memory.ts';
+import { Prefetcher } from './prefetcher.ts';
+import type { PrefetcherStats } from './prefetcher.ts';
 import { ReadTickets } from './read-tickets.ts';
 import type { Ticket } from './read-tickets.ts';
 import { Flight } from './single-flight.ts';
 import { estimateEntryBytes } from './size-estimate.ts';
 import { TagIndex } from './tag-index.ts';
-import type { Entry, InvalidationBus, InvalidationMessage, Tier, TierStats } from './tier.ts';
-import { isWarmKeys, isWarmOperation } from './warm-start.ts';
+import type { Entry, InvalidationBus, InvalidationMessage, Leases, Tier, TierStats } from './tier.ts';
+import { decodeSnapshot, encodeSnapshot, isWarmKeys, isWarmOperation, isWarmSnapshot } from './warm-start.ts';
 import type { WarmOptions, WarmReport, WarmSource } from './warm-start.ts';
 import { WriteOrder } from './write-order.ts';
 
@@ -60,17 +63,37 @@ export interface TieredCacheOptions<V> {
   readonly hardTimeoutMs?: number;
   /** A loader's `undefined` is remembered, in memory, for this long. Default: it is not. */
   readonly negativeTtlMs?: number;
+  /**
+   * How long one process may hold the lease for loading a key, with a tier that can lease; others wait for its value.
+   * 0 turns leases off. Default 10,000.
+   */
+  readonly leaseMs?: number;
   /** Hand out values by reference instead of copies. Only for values that nobody changes. Default false. */
   readonly share?: boolean;
   /** Default: structured clone. */
   readonly codec?: Codec<V>;
   readonly integrity?: IntegrityOptions;
+  /**
+   * Fetching keys from the tiers ahead of their use, learned from the order of reads and from `recordOperation`; `false`
+   * switches it off. Without tiers there is nothing to fetch from.
+   */
   readonly prefetch?: PrefetchOptions | false;
   readonly bus?: InvalidationBus;
   readonly clock?: Clock;
   random?(): number;
   /** Failures that no caller gets to see: a tier that cannot be read, a background write, a rejected entry. */
   onError?(error: CacheError): void;
+}
+
+export interface PrefetchOptions {
+  /** Keys whose successor is remembered; about 150 bytes each. Default 65,536. */
+  readonly maxKeys?: number;
+  /** Largest share of predictions that may come to nothing before prefetching pauses. Default 0.3. */
+  readonly maxWaste?: number;
+  /** Operations remembered by `recordOperation`. Default 10,000. */
+  readonly maxOperations?: number;
+  /** Keys remembered for one operation. Default 32. */
+  readonly maxKeysPerOperation?: number;
 }
 
 export interface SetOptions {
@@ -117,7 +140,7 @@ export interface TieredCacheStats {
   readonly staleServed: number;
   readonly integrityFailures: number;
   readonly errors: number;
-  readonly prefetch: PrefetchStats;
+  readonly prefetch: PrefetcherStats;
   readonly tiers: Readonly<Record<string, TierCounters>>;
 }
 
@@ -157,6 +180,11 @@ interface Counters {
 }
 
 const NO_TAGS: readonly string[] = [];
+const SNAPSHOT_NOTE = 'hot-keys';
+const SNAPSHOT_KEYS = 10_000;
+/** How often a process asks whether the one with the lease is done; doubled up to the second. */
+const LEASE_POLL_MS = 5;
+const MAX_LEASE_POLL_MS = 100;
 /** Deleted tags remembered for tiers that cannot delete by tag. */
 const MAX_DEAD_TAGS = 10_000;
 const errorChannel = channel('perf:cache:error');
@@ -169,6 +197,10 @@ export class TieredCache<V> implements AsyncDisposable {
   readonly #codec: Codec<V>;
   readonly #integrity: Integrity | undefined;
   readonly #operations: OperationMemory;
+  readonly #prefetcher: Prefetcher<string> | undefined;
+  /** Keys to fetch ahead at the end of this turn. */
+  readonly #ahead = new Set<string>();
+  readonly #isInMemory = (key: string): boolean => this.#memory.has(key);
   readonly #ttlMs: number;
   readonly #memoryTtlMs: number;
   readonly #share: boolean;
@@ -194,6 +226,8 @@ export class TieredCache<V> implements AsyncDisposable {
     integrityFailures: 0,
     errors: 0,
   };
+  readonly #owner: string = randomUUID();
+  readonly #leaseMs: number;
   #closing: Promise<void> | undefined;
 
   constructor(options: TieredCacheOptions<V>) {
@@ -209,11 +243,22 @@ export class TieredCache<V> implements AsyncDisposable {
       options.memory.ttlMs === undefined ? Infinity : checkTtlMs('memory.ttlMs', options.memory.ttlMs);
     checkTimes(options);
     checkTiers(this.#tiers, options.tierTtlMs);
+    this.#leaseMs = checkNumber('leaseMs', options.leaseMs ?? 10_000, 0, 2 ** 31 - 1);
     checkFunction('onError', options.onError);
     this.#staleMs = Math.max(options.staleWhileRevalidateMs ?? 0, options.graceMs ?? 0);
     const random = options.random?.bind(options) ?? Math.random;
     if (options.integrity !== undefined) this.#integrity = new Integrity(options.integrity, random);
-    this.#operations = new OperationMemory(options.prefetch ?? {});
+    const prefetch = options.prefetch === false ? {} : (options.prefetch ?? {});
+    this.#operations = new OperationMemory(
+      prefetch.maxOperations ?? 10_000,
+      prefetch.maxKeysPerOperation ?? 32,
+    );
+    const prefetcher = new Prefetcher<string>({
+      maxKeys: prefetch.maxKeys ?? 65_536,
+      maxWaste: prefetch.maxWaste ?? 0.3,
+      horizon: options.memory.maxEntries ?? 10_000,
+    });
+    if (options.prefetch !== false && this.#tiers.length > 0) this.#prefetcher = prefetcher;
     const sizeOf = options.memory.sizeOf?.bind(options.memory);
     this.#memory = new MemoryCache<string, Held<V>>({
       ...pickMemory(options.memory),
@@ -234,12 +279,11 @@ export class TieredCache<V> implements AsyncDisposable {
    * that `cache.peek(key) ?? (await cache.get(key))` counts one read.
    */
   peek(key: string): V | undefined {
-    const held = this.#memory.peek(key);
-    if (held === undefined || !this.#isFresh(held)) return undefined;
-    this.#memory.get(key);
+    const held = this.#memory.use(key);
+    if (held === undefined || (held.freshUntilMs !== Infinity && !this.#isFresh(held))) return undefined;
     this.#counters.hits++;
     this.#memoryCounts.hits++;
-    return this.#handOut(held);
+    return held.direct ? held.value : this.#handOut(held);
   }
 
   /** The value from the fastest tier that has it fresh. Resolves to `undefined` when none has. */
@@ -384,10 +428,8 @@ export class TieredCache<V> implements AsyncDisposable {
     checkString('operation', operation);
     for (const key of relatedKeys) checkString('relatedKeys', key);
     const expected = this.#operations.record(operation, relatedKeys);
-    const missing = expected.filter((key) => !this.#memory.has(key));
-    if (missing.length === 0 || this.#tiers.length === 0) return;
-    this.#operations.prefetched(missing);
-    this.#inBackground(this.#readTiers(missing, true));
+    if (this.#prefetcher === undefined) return;
+    for (const key of expected) if (!this.#memory.has(key)) this.#fetchAhead(key);
   }
 
   /** Fills memory from values, from keys that the tiers have, or with what an operation used before. */
@@ -398,6 +440,9 @@ export class TieredCache<V> implements AsyncDisposable {
     if (isWarmKeys(source)) return this.#warmKeys([...source.keys].slice(0, limit), options.signal);
     if (isWarmOperation(source)) {
       return this.#warmKeys(this.#operations.keysOf(source.operation).slice(0, limit), options.signal);
+    }
+    if (isWarmSnapshot(source)) {
+      return this.#warmKeys((await this.#readSnapshot()).slice(0, limit), options.signal);
     }
     let loaded = 0;
     let present = 0;
@@ -434,7 +479,7 @@ export class TieredCache<V> implements AsyncDisposable {
       tiers[tier.name] = { ...tier.stats(), ...withRate(counts), errors: counts.errors };
     }
     const { entries, sizeBytes, evictions, expirations } = memory;
-    const prefetch = this.#operations.stats();
+    const prefetch = this.#prefetcher?.stats() ?? { issued: 0, useful: 0, wasted: 0, active: false };
     return {
       ...this.#counters,
       ...withRate(this.#counters),
@@ -458,7 +503,7 @@ export class TieredCache<V> implements AsyncDisposable {
     await this.#drain();
   }
 
-  /** Flushes, then closes the tiers and the bus. Loads under way still answer their callers but are not kept. */
+  /** Flushes, notes the hottest keys for `warm({ snapshot: true })`, then closes the tiers and the bus. Loads under way still answer their callers but are not kept. */
   close(): Promise<void> {
     this.#closing ??= this.#shutDown();
     return this.#closing;
@@ -472,6 +517,7 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#tickets.voidAll();
     this.#unsubscribe?.();
     await this.#drain();
+    await this.#writeSnapshot();
     this.#clearMemory();
     for (const tier of this.#tiers) await tier.close();
     await this.#options.bus?.close();
@@ -491,6 +537,10 @@ export class TieredCache<V> implements AsyncDisposable {
 
   /** A fresh value or remembered absence from memory, counted. */
   #fromMemory(key: string): Held<V> | undefined {
+    if (this.#prefetcher !== undefined) {
+      const next = this.#prefetcher.observe(key, this.#isInMemory);
+      if (next !== undefined) this.#fetchAhead(next);
+    }
     const held = this.#memory.get(key);
     if (held === undefined || !this.#isFresh(held)) {
       this.#memoryCounts.misses++;
@@ -499,6 +549,19 @@ export class TieredCache<V> implements AsyncDisposable {
     this.#memoryCounts.hits++;
     this.#counters.hits++;
     return held;
+  }
+
+  /** Collects what one turn of the event loop asks for into one read of the tiers. */
+  #fetchAhead(key: string): void {
+    this.#ahead.add(key);
+    if (this.#ahead.size === 1) this.#inBackground(this.#fetchCollected());
+  }
+
+  async #fetchCollected(): Promise<void> {
+    await Promise.resolve();
+    const keys = [...this.#ahead].filter((key) => !this.#memory.has(key));
+    this.#ahead.clear();
+    if (keys.length > 0) await this.#readTiers(keys, true);
   }
 
   async #getFromTiers(key: string): Promise<V | undefined> {
@@ -667,10 +730,19 @@ export class TieredCache<V> implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Loaded<V>> {
     const ticket = this.#tickets.take(key);
+    let lease: Leases | undefined;
     try {
       if (this.#tiers.length > 0) {
         const found = await this.#readTiersOnce(key);
         if (found?.fresh === true) return { value: found.held.value as V, fromTier: true };
+        lease =
+          this.#leaseMs === 0 ? undefined : this.#tiers.find((tier) => tier.leases !== undefined)?.leases;
+        const loadedElsewhere =
+          lease === undefined ? undefined : await this.#waitForLease(key, lease, signal);
+        if (loadedElsewhere !== undefined) {
+          lease = undefined;
+          return { value: loadedElsewhere.held.value as V, fromTier: true };
+        }
       }
       signal.throwIfAborted();
       let refined: SetOptions = options;
@@ -680,11 +752,42 @@ export class TieredCache<V> implements AsyncDisposable {
         refined = { ...refined, ...more };
       };
       const value = await this.#load(load, { key, signal, refine });
-      if (!signal.aborted && this.#tickets.allows(ticket, refined.tags))
-        this.#keepLoaded(key, value, refined);
+      const held = lease === undefined || (await lease.holds(key, this.#owner));
+      if (held && !signal.aborted && this.#tickets.allows(ticket, refined.tags)) {
+        const written = this.#keepLoaded(key, value, refined);
+        if (lease !== undefined) this.#inBackground(this.#releaseAfter(written, key, lease));
+        lease = undefined;
+      }
       return { value, fromTier: false };
     } finally {
       this.#tickets.giveBack(ticket);
+      if (lease !== undefined) this.#inBackground(lease.release(key, this.#owner));
+    }
+  }
+
+  /** Settles with the lease, or with the value that the process which had it has stored meanwhile. */
+  async #waitForLease(key: string, leases: Leases, signal: AbortSignal): Promise<Found<V> | undefined> {
+    for (let delayMs = LEASE_POLL_MS; ; delayMs = Math.min(2 * delayMs, MAX_LEASE_POLL_MS)) {
+      signal.throwIfAborted();
+      const ours = await leases.acquire(key, this.#owner, this.#clock.now() + this.#leaseMs);
+      // Also with the lease in hand: it may have been released, with a value stored, since the tiers were read.
+      const found = (await this.#readTiers([key], true)).get(key);
+      if (found?.fresh === true) {
+        if (ours) await leases.release(key, this.#owner);
+        return found;
+      }
+      if (ours) return undefined;
+      await wait(delayMs, undefined, { signal });
+    }
+  }
+
+  /** The value must be visible to other processes before one of them can get the lease. */
+  async #releaseAfter(written: Promise<unknown> | undefined, key: string, leases: Leases): Promise<void> {
+    try {
+      await written;
+      await this.#onEachTier('flush', async (tier) => tier.flush?.());
+    } finally {
+      await leases.release(key, this.#owner);
     }
   }
 
@@ -698,10 +801,10 @@ export class TieredCache<V> implements AsyncDisposable {
     }
   }
 
-  #keepLoaded(key: string, value: V, options: SetOptions): void {
+  #keepLoaded(key: string, value: V, options: SetOptions): Promise<unknown> | undefined {
     if (value === undefined) {
       const { negativeTtlMs } = this.#options;
-      if (negativeTtlMs === undefined) return;
+      if (negativeTtlMs === undefined) return undefined;
       const until = this.#clock.now() + negativeTtlMs;
       const tags = options.tags ?? NO_TAGS;
       this.#remember(
@@ -709,12 +812,15 @@ export class TieredCache<V> implements AsyncDisposable {
         { value, direct: true, freshUntilMs: until, staleUntilMs: until, tags, present: false },
         {},
       );
-      return;
+      return undefined;
     }
     const bytes = this.#tiers.length === 0 ? undefined : encodeValue(this.#codec, key, value);
     const held = this.#hold(this.#copy(key, value), options);
     this.#remember(key, held, options);
-    if (bytes !== undefined) this.#inBackground(this.#writeEntry(key, bytes, held));
+    if (bytes === undefined) return undefined;
+    const written = this.#writeEntry(key, bytes, held);
+    this.#inBackground(written);
+    return written;
   }
 
   /** Waits for a load as long as the timeouts and the caller's signal allow, and falls back on a stale value. */
@@ -935,6 +1041,25 @@ export class TieredCache<V> implements AsyncDisposable {
   #isDead(entry: Entry): boolean {
     if (this.#deadTags.size === 0 || entry.tags === undefined) return false;
     return entry.tags.some((tag) => (this.#deadTags.get(tag) ?? -Infinity) >= (entry.writtenAtMs ?? 0));
+  }
+
+  /** The hottest keys of memory, for the next start. */
+  async #writeSnapshot(): Promise<void> {
+    const tier = this.#tiers.find(({ notes }) => notes !== undefined);
+    if (tier?.notes === undefined) return;
+    try {
+      await tier.notes.save(SNAPSHOT_NOTE, encodeSnapshot(this.#memory.hottest(SNAPSHOT_KEYS)));
+    } catch (cause) {
+      this.#report(
+        new CacheError('ERR_PERF_CACHE_TIER', `tier ${tier.name}: no snapshot was written`, { cause }),
+      );
+    }
+  }
+
+  async #readSnapshot(): Promise<readonly string[]> {
+    const tier = this.#tiers.find(({ notes }) => notes !== undefined);
+    const bytes = await tier?.notes?.load(SNAPSHOT_NOTE);
+    return bytes === undefined ? [] : decodeSnapshot(bytes);
   }
 
   async #warmKeys(keys: readonly string[], signal: AbortSignal | undefined): Promise<WarmReport> {

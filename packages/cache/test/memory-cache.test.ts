@@ -12,6 +12,33 @@ describe.each(POLICIES)('MemoryCache with policy %s', (policy) => {
     expect([cache.has('a'), cache.has('c'), cache.size]).toEqual([true, false, 2]);
   });
 
+  test('returns every value while it grows to its limit', () => {
+    const cache = new MemoryCache<string, number>({ maxEntries: 5000, policy });
+    for (let i = 0; i < 5000; i++) cache.set(`k${i}`, i);
+    const wrong = Array.from({ length: 5000 }, (_, i) => i).filter((i) => cache.get(`k${i}`) !== i);
+    expect([wrong, cache.size]).toEqual([[], 5000]);
+  });
+
+  test('returns the value last set whatever comes and goes', () => {
+    const cache = new MemoryCache<string, number>({ maxEntries: 300, policy });
+    const last = new Map<string, number>();
+    let hits = 0;
+    const wrong: string[] = [];
+    for (let i = 0; i < 30_000; i++) {
+      const key = `k${(i * i) % 1009}`;
+      const value = cache.get(key);
+      if (value !== undefined) hits++;
+      if (value !== undefined && value !== last.get(key)) wrong.push(key);
+      if (i % 7 === 0) cache.delete(`k${i % 1009}`);
+      else if (value === undefined || i % 5 === 0) {
+        cache.set(key, i);
+        last.set(key, i);
+      }
+    }
+    expect([wrong, cache.stats().hits]).toEqual([[], hits]);
+    expect(hits).toBeGreaterThan(1000);
+  });
+
   test('replaces a value without growing', () => {
     const cache = new MemoryCache<string, number>({ maxEntries: 10, policy });
     cache.set('a', 1).set('a', 2);

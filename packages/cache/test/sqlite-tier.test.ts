@@ -84,7 +84,7 @@ describe('SqliteTier', () => {
     const random = (): number => (seed = (seed * 16807) % 2147483647) / 2147483647;
     const tier = SqliteTier.open({ path: ':memory:', maxEntries: 100, clock: { now: () => now }, random });
     for (let i = 0; i < 200; i++) {
-      now++;
+      now += 500;
       await tier.setMany([{ key: `k${i}`, value: bytes('v') }]);
       if (i % 10 === 0) await tier.flush();
       if (i % 10 === 5) await tier.getMany(['k3']);
@@ -146,6 +146,11 @@ describe('SqliteTier', () => {
     for (let n = 0; n < 100; n++) await first.set(`k${n}`, { n }, { tags: [`t${n % 2}`] });
     await first.close();
     const second = open();
+    expect(await second.warm({ snapshot: true }, { limit: 7 })).toEqual({
+      loaded: 7,
+      present: 0,
+      missing: 0,
+    });
     expect((await second.getMany(Array.from({ length: 100 }, (_, n) => `k${n}`))).size).toBe(100);
     expect(await second.get('k42')).toEqual({ n: 42 });
     expect(await second.deleteByTag('t0')).toBe(50);

@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8';
 import { describe, expect, test, vi } from 'vitest';
 import { CacheError, TieredCache } from '@perf/cache';
 import type { TieredCacheOptions } from '@perf/cache';
@@ -530,7 +531,27 @@ describe('the rest of the face', () => {
     cache.recordOperation('plan', []);
     await cache.flush();
     expect([cache.peek('a'), cache.peek('b')]).toEqual([1, 2]);
-    expect(cache.stats().prefetch.issued).toBe(2);
+  });
+
+  test('reads in a known order are fetched ahead, and not when prefetching is off', async () => {
+    const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
+    const misses = async (prefetch: false | undefined): Promise<number> => {
+      const { cache, near } = setup<string>({
+        memory: { maxEntries: 50 },
+        ...(prefetch === undefined ? {} : { prefetch }),
+        random: () => 0.5,
+      });
+      for (const key of keys) near.entries.set(key, { key, value: serialize(key) });
+      for (let round = 0; round < 12; round++) {
+        for (const key of keys) {
+          await cache.get(key);
+          await ticks(10);
+        }
+      }
+      return cache.stats().tiers['memory']?.misses ?? 0;
+    };
+    const [without, withIt] = [await misses(false), await misses(undefined)];
+    expect(withIt).toBeLessThan(without / 2);
   });
 
   test('warm fills memory from values, from keys in the tiers and from an operation', async () => {

@@ -21,6 +21,9 @@ export interface EdgeColumns {
   readonly validToMs: number;
 }
 
+/** What most edges carry. */
+export const PLAIN_EDGE: EdgeColumns = { weight: 1, validFromMs: -Infinity, validToMs: Infinity };
+
 /** What `newOf` says of a node that is left out. */
 export const MISSING = 0xffff_ffff;
 /** Words copied between two yields of a compaction: some tenths of a millisecond. */
@@ -145,6 +148,7 @@ export class Adjacency {
 
   /** What an edge carries, for undo and for weighted paths. */
   columnsAt(index: number): EdgeColumns {
+    if (this.weights === undefined && this.validFrom === undefined) return PLAIN_EDGE;
     return {
       weight: this.weights === undefined ? 1 : this.weights[index]!,
       validFromMs: this.validFrom === undefined ? -Infinity : this.validFrom[index]!,
@@ -152,11 +156,15 @@ export class Adjacency {
     };
   }
 
-  /** Inserts or updates one edge; true when it is new. O(log degree) plus moving the tail of the row. */
-  put(row: number, word: number, columns: EdgeColumns): boolean {
+  /**
+   * Inserts or updates one edge; returns what it carried before, undefined when it is new. O(log degree) plus moving
+   * the tail of the row.
+   */
+  put(row: number, word: number, columns: EdgeColumns): EdgeColumns | undefined {
     this.#ensureColumns(columns);
     let at = lowerBound(this.words, this.starts[row]!, this.ends[row]!, word);
     const isNew = at === this.ends[row]! || this.words[at] !== word;
+    const before = isNew ? undefined : this.columnsAt(at);
     if (isNew) {
       if (this.#occupiedRows !== -1 && row >= this.#occupiedRows) this.#occupiedRows = row + 1;
       at = this.#openGap(row, at);
@@ -165,7 +173,7 @@ export class Adjacency {
     if (this.weights !== undefined) this.weights[at] = columns.weight;
     if (this.validFrom !== undefined) this.validFrom[at] = columns.validFromMs;
     if (this.validTo !== undefined) this.validTo[at] = columns.validToMs;
-    return isNew;
+    return before;
   }
 
   /** Removes one edge; false when there is none. */

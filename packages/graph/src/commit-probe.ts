@@ -4,7 +4,7 @@
 // the WAL index, change with every commit (https://www.sqlite.org/walformat.html#the_wal_index_file_format: a change
 // counter, the last frame, salts and a checksum); reading them takes 0.6 to 1 us and is coherent with the mapping that the
 // writers use, because both are the same pages of the page cache. A difference is only a reason to look at the log.
-// Even that would double the time of a one-hop query, so a look is good for the next 2 us. That is less than the
+// Even that would double the time of a one-hop query, so a look is good for the next 5 us. That is less than the
 // shortest commit takes, so within one thread every read sees every commit before it, and less than news of a commit
 // takes between processes.
 

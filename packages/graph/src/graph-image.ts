@@ -19,8 +19,6 @@ const MAX_NODE_BITS = 31;
 const MAX_NODE_TYPES = 65_536;
 const NO_ORDINAL = 0xffff_ffff;
 
-export const PLAIN_EDGE: EdgeColumns = { weight: 1, validFromMs: -Infinity, validToMs: Infinity };
-
 /** `'in-degree'` gives the lowest ordinals to the nodes most edges lead to; `'key'` is the order of creation. */
 export type NodeOrder = 'key' | 'in-degree';
 
@@ -60,6 +58,11 @@ export class GraphImage {
   #nodes: number;
   #edges: number;
   #edgeTypeCount: number;
+  /** Moves with every change of what a selection reads. */
+  nodeVersion = 0;
+  /** Changes of edges, by type and in all. */
+  #typeVersions: number[] = [];
+  #allVersion = 0;
 
   constructor(parts?: ImageParts) {
     this.ids = parts?.ids ?? new IdTable();
@@ -217,6 +220,7 @@ export class GraphImage {
   }
 
   setNode(ordinal: number, type: number, confidence: number): void {
+    this.nodeVersion++;
     this.nodeTypes[ordinal] = type;
     if (this.confidences === undefined && confidence !== 1) {
       this.confidences = new Float64Array(this.nodeTypes.length).fill(1);
@@ -248,12 +252,13 @@ export class GraphImage {
     this.#nodes++;
   }
 
-  /** Inserts or updates; true when the edge is new. */
-  putEdge(source: number, type: number, target: number, columns: EdgeColumns): boolean {
-    const isNew = this.out.put(source, this.word(type, target), columns);
+  /** Inserts or updates; returns what the edge carried before, undefined when it is new. */
+  putEdge(source: number, type: number, target: number, columns: EdgeColumns): EdgeColumns | undefined {
+    const before = this.out.put(source, this.word(type, target), columns);
     this.in.put(target, this.word(type, source), columns);
-    if (isNew) this.#edges++;
-    return isNew;
+    if (before === undefined) this.#edges++;
+    if (before === undefined || !sameColumns(before, columns)) this.#edgeChanged(type);
+    return before;
   }
 
   /** False when there is no such edge. A fuzzy copy may have it on one side only, so both are looked at. */
@@ -261,7 +266,21 @@ export class GraphImage {
     const removed = this.out.remove(source, this.word(type, target));
     this.in.remove(target, this.word(type, source));
     if (removed) this.#edges--;
+    if (removed) this.#edgeChanged(type);
     return removed;
+  }
+
+  /** A number that differs from an earlier one exactly when an edge of these types, or of any, has changed since. */
+  edgeVersion(types: Uint32Array | undefined): number {
+    if (types === undefined) return this.#allVersion;
+    let sum = 0;
+    for (const type of types) sum += this.#typeVersions[type] ?? 0;
+    return sum;
+  }
+
+  #edgeChanged(type: number): void {
+    this.#allVersion++;
+    this.#typeVersions[type] = (this.#typeVersions[type] ?? 0) + 1;
   }
 
   /** What the edge carries, or undefined when there is none. */
@@ -306,6 +325,10 @@ export class GraphImage {
     confidences.set(this.confidences);
     this.confidences = confidences;
   }
+}
+
+function sameColumns(a: EdgeColumns, b: EdgeColumns): boolean {
+  return a.weight === b.weight && a.validFromMs === b.validFromMs && a.validToMs === b.validToMs;
 }
 
 /** Bits that hold every value below `count`. */

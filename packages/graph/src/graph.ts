@@ -9,6 +9,7 @@ import type { EdgeInput, GraphEdge, GraphNode, Json, NodeInput } from './inputs.
 import { LiveGraph } from './live-graph.ts';
 import type { RebuildReason } from './live-graph.ts';
 import { NodeReader } from './node-reader.ts';
+import type { CacheStats } from './node-reader.ts';
 import { planTraversal } from './planner.ts';
 import type { TraversePlan } from './planner.ts';
 import { ensureTables, openGraphFile } from './schema.ts';
@@ -17,11 +18,16 @@ import { matchExpression } from './search.ts';
 import type { SearchOptions } from './search.ts';
 import { fewestHops, leastWeight } from './shortest-path.ts';
 import type { OrdinalPath } from './shortest-path.ts';
+import { QueryLog } from './query-log.ts';
+import type { QueryStats } from './query-log.ts';
+import { cacheKey, MIN_CACHED_VISITS, TraversalCache } from './traversal-cache.ts';
+import { degreeStatistics, sizeAlerts } from './degree-statistics.ts';
+import type { DegreeStatistics, SizeAlert } from './degree-statistics.ts';
 import { passes, streamNodes } from './stream.ts';
 import { budgetOf, chooseNodes, eachNeighbour } from './subgraph.ts';
 import type { SubgraphOptions } from './subgraph.ts';
 import { breadthFirst, depthFirst, Traversal } from './traversal.ts';
-import type { BreadthFirst, Found, Select, TraversalSource } from './traversal.ts';
+import type { Found, Select, TraversalSource } from './traversal.ts';
 import { checkDepth, selectionOf, walkOf } from './traverse-options.ts';
 import type { Direction, Selection, TraverseOptions, Walk } from './traverse-options.ts';
 
@@ -38,9 +44,11 @@ export interface GraphOptions {
   readonly changeLogBytes?: number | undefined;
   /**
    * A read sees every commit of another process that was over this long before it began. 0 looks at every read, for
-   * about a microsecond each. Default 0.002, less than a commit takes.
+   * about a microsecond each. Default 0.005, less than a commit takes.
    */
   readonly maxStalenessMs?: number | undefined;
+  /** Memory for the caches of nodes and of traversals, half each. 0 turns them off. Default 16 MiB. */
+  readonly cacheBytes?: number | undefined;
   readonly clock?: { now(): number } | undefined;
 }
 
@@ -96,7 +104,11 @@ export interface GraphStats {
   readonly sizeBytes: number;
   /** Adjacency alone, both directions, over the number of edges; 0 for no edges. */
   readonly bytesPerEdge: number;
-  readonly meanDegree: number;
+  readonly degrees: DegreeStatistics;
+  /** What has outgrown its limit, with advice; also published on `perf:graph:alert`. */
+  readonly alerts: readonly SizeAlert[];
+  readonly queries: QueryStats;
+  readonly caches: { readonly nodes: CacheStats; readonly traversals: CacheStats };
   /** Share of the adjacency that is left behind by rows that moved; what compaction gives back. */
   readonly garbageShare: number;
   /** Times the image was built from rows, by reason; the first opening of a file is `'missing'`. */
@@ -113,7 +125,8 @@ export interface GraphStats {
 const DEFAULT_BATCH_SIZE = 256;
 const MAX_BATCH_SIZE = 65_536;
 const DEFAULT_SEARCH_LIMIT = 20;
-const DEFAULT_STALENESS_MS = 0.002;
+const DEFAULT_STALENESS_MS = 0.005;
+const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const DEFAULT_CHANGE_LOG_BYTES = 64 * 1024 * 1024;
 const SEARCH_PAGE = 256;
 
@@ -123,6 +136,8 @@ export class Graph implements Disposable {
   readonly #ownsDb: boolean;
   readonly #live: LiveGraph;
   readonly #nodes: NodeReader;
+  readonly #cache: TraversalCache | undefined;
+  readonly #log = new QueryLog();
   readonly #pool = new ScratchPool();
   readonly #source: TraversalSource;
   #closed = false;
@@ -130,16 +145,24 @@ export class Graph implements Disposable {
   private constructor(db: Database, ownsDb: boolean, settings: Settings) {
     this.#db = db;
     this.#ownsDb = ownsDb;
+    let reader: NodeReader | undefined;
     this.#live = new LiveGraph({
       db,
       sharedHandle: !ownsDb,
       now: settings.now,
-      onNodeChange: () => undefined,
+      onNodeChange: (key) => {
+        // Loading tells of changes before there is a reader.
+        if (key === undefined) reader?.forgetAll();
+        else reader?.forget(key);
+      },
+      onCommit: () => this.#log.checkSize(this.#live.image),
       changeLogBytes: settings.changeLogBytes,
       maxStalenessMs: settings.maxStalenessMs,
       snapshotPath: settings.snapshot && !db.memory ? `${db.name}.csr` : undefined,
     });
-    this.#nodes = new NodeReader(this.#live.store, this.#live.nodeTypes);
+    reader = new NodeReader(this.#live.store, this.#live.nodeTypes, settings.cacheBytes / 2);
+    this.#nodes = reader;
+    if (settings.cacheBytes > 0) this.#cache = new TraversalCache(settings.cacheBytes / 2);
     this.#source = {
       readNodes: (image, ordinals) => this.#readNodes(image, ordinals),
       isCurrent: (image) => this.#live.image === image,
@@ -187,13 +210,22 @@ export class Graph implements Disposable {
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putNodes(nodes: Iterable<NodeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(nodes, (node) => this.#live.putNode(node)));
+    checkIterable(nodes);
+    return this.#live.transaction(() => {
+      let count = 0;
+      for (const node of nodes) {
+        this.#live.putNode(node);
+        count++;
+      }
+      return count;
+    });
   }
 
   /** Puts all of them in one transaction: all or none. Returns how many. */
   putEdges(edges: Iterable<EdgeInput>): number {
     this.#checkOpen();
-    return this.#live.transaction(() => countOf(edges, (edge) => this.#live.putEdge(edge)));
+    checkIterable(edges);
+    return this.#live.putEdges(edges);
   }
 
   /** Deletes a node and every edge at it. False when there is none. O(its edges). */
@@ -262,9 +294,11 @@ export class Graph implements Disposable {
    * @throws {GraphError} ERR_PERF_GRAPH_CLOSED
    */
   traverse(start: string | readonly string[], options: TraverseOptions): Traversal {
+    const startedAt = this.#log.startedAt();
     const search = this.#search(start, options);
     const { image } = this.#live;
-    return new Traversal(this.#source, image, ...this.#run(search, options));
+    const { ordinals, levels } = this.#run(search, options, startedAt);
+    return new Traversal(this.#source, image, ordinals, levels);
   }
 
   /**
@@ -281,6 +315,7 @@ export class Graph implements Disposable {
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH_SIZE) {
       throw new RangeError(`batchSize must be an integer from 1 to ${MAX_BATCH_SIZE}`);
     }
+    this.#log.streams++;
     return streamNodes(this.#pool, {
       image: this.#live.image,
       walk: search.walk,
@@ -289,12 +324,16 @@ export class Graph implements Disposable {
       selection: search.selection,
       batchSize,
       signal: options.signal,
-      readNodes: (image, ordinals) => this.#readNodes(image, ordinals),
+      readNodes: (image, ordinals) => {
+        this.#checkOpen();
+        return this.#nodes.manyUncached(ordinals.map((ordinal) => image.keyOf(ordinal)));
+      },
     });
   }
 
   /** A shortest path from `a` to `b`, or undefined when there is none. From a node to itself: no edges. */
   shortestPath(a: string, b: string, options: PathOptions = {}): Path | undefined {
+    const startedAt = this.#log.startedAt();
     const from = this.#find('a', a, 'both');
     checkId('b', b);
     const { weighted = false, maxDepth } = options;
@@ -308,11 +347,15 @@ export class Graph implements Disposable {
     if (from === -1 || to === -1) return undefined;
     const search = { image, walk, from, to, maxDepth: maxDepth ?? 65_535, signal: options.signal };
     const path = weighted ? leastWeight(search) : fewestHops(this.#pool, search);
+    if (weighted) this.#log.weightedPaths++;
+    else this.#log.paths++;
+    this.#log.publish('shortestPath', startedAt, search.maxDepth, path?.ordinals.length ?? 0);
     return path === undefined ? undefined : this.#named(path);
   }
 
   /** The best nodes around the seeds that fit a budget, with the edges between them. */
   subgraph(seeds: string | readonly string[], options: SubgraphOptions = {}): Subgraph {
+    const startedAt = this.#log.startedAt();
     this.#fresh('both');
     const budget = budgetOf(options);
     const walk = walkOf(options, this.#live.edgeTypes, 'both');
@@ -329,6 +372,8 @@ export class Graph implements Disposable {
         if (edge !== undefined) edges.push(edge);
       });
     }
+    this.#log.subgraphs++;
+    this.#log.publish('subgraph', startedAt, budget.maxDepth, chosen.nodes.length);
     return {
       nodes: chosen.nodes.map(({ node }) => node),
       edges,
@@ -339,6 +384,7 @@ export class Graph implements Disposable {
 
   /** Nodes whose content matches, best first (BM25). */
   search(text: string, options: SearchOptions = {}): readonly GraphNode[] {
+    const startedAt = this.#log.startedAt();
     this.#fresh();
     if (typeof text !== 'string') throw new TypeError('text must be a string');
     const { limit = DEFAULT_SEARCH_LIMIT, match = 'all', nodeTypes, minConfidence } = options;
@@ -357,6 +403,8 @@ export class Graph implements Disposable {
       for (const node of this.#nodes.many(chosen)) if (node !== undefined) found.push(node);
       if (keys.length < SEARCH_PAGE) break;
     }
+    this.#log.searches++;
+    this.#log.publish('search', startedAt, 0, found.length);
     return found;
   }
 
@@ -382,7 +430,10 @@ export class Graph implements Disposable {
       edgeTypes: [...edgeTypes.names],
       sizeBytes: image.sizeBytes,
       bytesPerEdge: image.edges === 0 ? 0 : adjacencyBytes / image.edges,
-      meanDegree: image.nodes === 0 ? 0 : image.edges / image.nodes,
+      degrees: degreeStatistics(image),
+      alerts: sizeAlerts(image),
+      queries: this.#log.stats,
+      caches: { nodes: this.#nodes.stats, traversals: this.#cache?.stats ?? NO_CACHE },
       garbageShare: garbage / Math.max(1, image.out.usedWords + image.in.usedWords),
       rebuilds: { ...live.rebuilds },
       snapshotLoads: live.snapshotLoads,
@@ -462,10 +513,7 @@ export class Graph implements Disposable {
     return found;
   }
 
-  #search(
-    start: string | readonly string[],
-    options: TraverseOptions,
-  ): { walk: Walk; selection: Selection; starts: number[] } {
+  #search(start: string | readonly string[], options: TraverseOptions): Search {
     this.#fresh();
     if (typeof options !== 'object' || options === null) throw new TypeError('options must be an object');
     checkDepth('maxDepth', options.maxDepth);
@@ -476,24 +524,40 @@ export class Graph implements Disposable {
     return { walk, selection, starts: this.#ordinalsOf('start', start) };
   }
 
-  #run(
-    { walk, selection, starts }: { walk: Walk; selection: Selection; starts: number[] },
-    { maxDepth, strategy, signal }: TraverseOptions,
-  ): [Found['ordinals'], Found['levels']] {
+  #run({ walk, selection, starts }: Search, options: TraverseOptions, startedAt: number): Found {
+    const { maxDepth, strategy, signal } = options;
     const { image } = this.#live;
-    const search: BreadthFirst = {
+    const readsNodes = selection.nodeTypes !== undefined || selection.minConfidence > 0;
+    const dependencies = { image, edgeTypes: walk.edgeTypes, readsNodes };
+    // One hop is cheaper than a look into the cache, and nobody knows what a filter depends on.
+    const cache = maxDepth > 1 && selection.filter === undefined ? this.#cache : undefined;
+    const isWorthALook = cache !== undefined && !cache.isEmpty;
+    const key = isWorthALook ? cacheKey(walk, selection, starts, options) : undefined;
+    const known = key === undefined ? undefined : cache?.get(key, dependencies);
+    if (known !== undefined) {
+      this.#log.traversed(maxDepth, undefined);
+      this.#log.publish('traverse', startedAt, maxDepth, known.ordinals.length, true);
+      return known;
+    }
+    const { limit } = selection;
+    const search = {
       image,
       walk,
       starts,
       maxDepth,
       select: this.#selectOf(selection),
-      limit: selection.limit,
+      limit,
       signal,
-      mode: 'auto',
+      mode: 'auto' as const,
     };
-    const { ordinals, levels } =
-      strategy === 'dfs' ? depthFirst(this.#pool, search) : breadthFirst(this.#pool, search);
-    return [ordinals, levels];
+    const found = strategy === 'dfs' ? depthFirst(this.#pool, search) : breadthFirst(this.#pool, search);
+    if (cache !== undefined && found.visited >= MIN_CACHED_VISITS) {
+      cache.set(key ?? cacheKey(walk, selection, starts, options), found, dependencies);
+    }
+    this.#log.traversed(maxDepth, found.modes);
+    if (strategy === 'dfs') this.#log.depthFirst++;
+    this.#log.publish('traverse', startedAt, maxDepth, found.ordinals.length);
+    return found;
   }
 
   #selectOf(selection: Selection): Select | undefined {
@@ -544,10 +608,19 @@ export class Graph implements Disposable {
   }
 }
 
+const NO_CACHE: CacheStats = { hits: 0, misses: 0, entries: 0, sizeBytes: 0 };
+
+interface Search {
+  readonly walk: Walk;
+  readonly selection: Selection;
+  readonly starts: number[];
+}
+
 interface Settings {
   readonly durability: 'process-crash' | 'power-loss';
   readonly snapshot: boolean;
   readonly changeLogBytes: number;
+  readonly cacheBytes: number;
   readonly maxStalenessMs: number;
   readonly now: () => number;
 }
@@ -562,7 +635,8 @@ function settingsOf(options: GraphOptions): Settings {
   if (typeof maxStalenessMs !== 'number') throw new TypeError('maxStalenessMs must be a number');
   if (!(maxStalenessMs >= 0 && maxStalenessMs < Infinity))
     throw new RangeError('maxStalenessMs must be at least 0');
-  return { durability, snapshot, changeLogBytes, maxStalenessMs, now: () => clock.now() };
+  const cacheBytes = bytesOption('cacheBytes', options.cacheBytes, DEFAULT_CACHE_BYTES);
+  return { durability, snapshot, changeLogBytes, cacheBytes, maxStalenessMs, now: () => clock.now() };
 }
 
 function bytesOption(name: string, value: number | undefined, fallback: number): number {
@@ -573,14 +647,8 @@ function bytesOption(name: string, value: number | undefined, fallback: number):
   return bytes;
 }
 
-function countOf<T>(items: Iterable<T>, put: (item: T) => void): number {
-  if (typeof (items as Iterable<T> | undefined)?.[Symbol.iterator] !== 'function') {
+function checkIterable(items: Iterable<unknown>): void {
+  if (typeof (items as Iterable<unknown> | undefined)?.[Symbol.iterator] !== 'function') {
     throw new TypeError('expected an iterable');
   }
-  let count = 0;
-  for (const item of items) {
-    put(item);
-    count++;
-  }
-  return count;
 }

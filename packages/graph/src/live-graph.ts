@@ -13,10 +13,14 @@ import { crc32 } from 'node:zlib';
 import type { Database } from '@perf/sqlite';
 import { ChangeWriter, readChanges } from './change-log.ts';
 import type { ChangeSink } from './change-log.ts';
+import { PLAIN_EDGE } from './adjacency.ts';
+import type { EdgeColumns } from './adjacency.ts';
 import { CommitProbe } from './commit-probe.ts';
 import { compactionSteps } from './compaction.ts';
+import { EdgeBatch } from './edge-batch.ts';
+import type { EdgeExtras } from './edge-batch.ts';
 import { GraphError } from './errors.ts';
-import { GraphImage, PLAIN_EDGE } from './graph-image.ts';
+import { GraphImage } from './graph-image.ts';
 import type { NodeOrder } from './graph-image.ts';
 import { imageFromRows } from './image-from-rows.ts';
 import { checkEdge, checkNode, metadataText } from './inputs.ts';
@@ -38,7 +42,11 @@ const SNAPSHOT_LAG = 8;
 /** Work of a compaction in one turn of the event loop. */
 const TURN_MS = 1.5;
 const MIN_GARBAGE_WORDS = 65_536;
-const GARBAGE_SHARE = 0.25;
+/** Garbage per word in use. Moved rows cost memory; searches do not meet what they left behind. */
+const GARBAGE_SHARE = 1;
+
+/** Plain edges written with one call to the store: three numbers each. */
+const PLAIN_TRIPLES = 3 * 64;
 
 const channel = diagnosticsChannel('perf:graph:rebuild');
 const failures = diagnosticsChannel('perf:graph:snapshot-failure');
@@ -52,8 +60,10 @@ export interface LiveGraphOptions {
   readonly maxStalenessMs: number;
   /** Where the snapshot is; undefined for none. */
   readonly snapshotPath: string | undefined;
-  /** A node's row may differ from what was read before. */
-  readonly onNodeChange: (key: number) => void;
+  /** A node's row may differ from what was read before; undefined: any row. */
+  readonly onNodeChange: (key: number | undefined) => void;
+  /** After each commit of ours. */
+  readonly onCommit: () => void;
 }
 
 export class LiveGraph {
@@ -84,6 +94,8 @@ export class LiveGraph {
   readonly #retention: LogRetention;
   #at: LogRow = LOG_START;
   #depth = 0;
+  /** Edges of `putEdges` that are not written yet; there is one only while it runs. */
+  #batch: EdgeBatch | undefined;
   #closed = false;
   #compaction: Promise<void> | undefined;
   /** Log rows since a compaction began. */
@@ -119,7 +131,8 @@ export class LiveGraph {
 
   /** Before a read: applies what other connections committed, if it may be that they did. */
   freshen(): void {
-    if (this.#depth === 0 && this.#commits.mayHaveHappened()) this.#catchUp();
+    if (this.#depth > 0) this.#flushBatch();
+    else if (this.#commits.mayHaveHappened()) this.#catchUp();
   }
 
   /** Applies what other connections committed; returns the number of changes. Cost proportional to them. */
@@ -134,7 +147,9 @@ export class LiveGraph {
 
   /** A single put or delete: a transaction of its own, or part of the open one without the price of a savepoint. */
   #atomic<T>(f: () => T): T {
-    return this.#depth === 0 ? this.#outermost(f) : f();
+    if (this.#depth === 0) return this.#outermost(f);
+    this.#flushBatch();
+    return f();
   }
 
   putNode(node: NodeInput): void {
@@ -168,27 +183,70 @@ export class LiveGraph {
   }
 
   putEdge(edge: EdgeInput): void {
-    checkEdge(edge);
-    const metadata = metadataText(edge.metadata);
+    const extras = extrasOf(edge);
     this.#atomic(() => {
       const source = this.#ensureNode(edge.source);
       const target = this.#ensureNode(edge.target);
       const type = this.#intern('edge', edge.type);
-      const columns = {
-        weight: edge.weight ?? 1,
-        validFromMs: edge.validFromMs ?? -Infinity,
-        validToMs: edge.validToMs ?? Infinity,
-      };
-      const { image } = this;
-      const before = image.edgeColumns(source, type, target);
-      const sourceKey = image.keyOf(source);
-      const targetKey = image.keyOf(target);
-      this.store.upsertEdge(sourceKey, type, targetKey, columns, metadata);
-      image.putEdge(source, type, target, columns);
-      if (before === undefined) this.#undo.newEdge(source, type, target);
-      else this.#undo.add(() => image.putEdge(source, type, target, before));
-      this.#log.edge(sourceKey, type, targetKey, columns);
+      const { columns, metadata } = extras ?? { columns: PLAIN_EDGE, metadata: null };
+      this.store.upsertEdge(this.image.keyOf(source), type, this.image.keyOf(target), columns, metadata);
+      this.#putEdge(source, type, target, columns);
     });
+  }
+
+  /** Puts many edges, in an order that suits the table. Returns how many. */
+  putEdges(edges: Iterable<EdgeInput>): number {
+    return this.transaction(() => {
+      let count = 0;
+      for (const edge of edges) {
+        const extras = extrasOf(edge);
+        const source = this.#ensureNode(edge.source);
+        const target = this.#ensureNode(edge.target);
+        const type = this.#intern('edge', edge.type);
+        const batch = (this.#batch ??= new EdgeBatch());
+        const { image } = this;
+        if (batch.isFull || !batch.fits(image.nextKey, this.edgeTypes.count)) {
+          this.#flushBatch();
+          if (!batch.fits(image.nextKey, this.edgeTypes.count)) {
+            this.putEdge(edge);
+            count++;
+            continue;
+          }
+        }
+        batch.add(image.keyOf(source), type, image.keyOf(target), extras);
+        count++;
+      }
+      this.#flushBatch();
+      return count;
+    });
+  }
+
+  /** Writes what `putEdges` has collected. Before any read or other write of the same transaction. */
+  #flushBatch(): void {
+    const batch = this.#batch;
+    if (batch === undefined || batch.isEmpty) return;
+    const { image, store } = this;
+    const plain: number[] = [];
+    batch.drain((source, type, target, extras) => {
+      if (extras === undefined) {
+        plain.push(source, type, target);
+        if (plain.length === PLAIN_TRIPLES) store.upsertPlainEdges(plain.splice(0));
+      } else {
+        store.upsertEdge(source, type, target, extras.columns, extras.metadata);
+      }
+      const columns = extras?.columns ?? PLAIN_EDGE;
+      this.#putEdge(image.ordinalOfKey(source), type, image.ordinalOfKey(target), columns);
+    });
+    store.upsertPlainEdges(plain);
+  }
+
+  /** The memory half of a put: image, undo, log. */
+  #putEdge(source: number, type: number, target: number, columns: EdgeColumns): void {
+    const { image } = this;
+    const before = image.putEdge(source, type, target, columns);
+    if (before === undefined) this.#undo.newEdge(source, type, target);
+    else this.#undo.add(() => image.putEdge(source, type, target, before));
+    this.#log.edge(image.keyOf(source), type, image.keyOf(target), columns);
   }
 
   /** False when there is no such node. Its edges go with it. */
@@ -260,6 +318,7 @@ export class LiveGraph {
       if (joined) this.store.releaseSavepoint();
       else this.store.commit();
     } catch (failure) {
+      this.#batch?.clear();
       if (joined) this.store.rollbackToSavepoint();
       else this.store.rollback();
       this.#rollBackTo(0);
@@ -268,24 +327,29 @@ export class LiveGraph {
     } finally {
       this.#depth = 0;
       this.#undo.clear();
+      this.#batch = undefined;
     }
     if (rows.length > 0) {
       this.#journal?.push(...rows);
       this.#compactWhenWorthIt();
+      this.#options.onCommit();
     }
     return result;
   }
 
   #nested<T>(f: () => T): T {
+    this.#flushBatch();
     const undo = this.#undo.length;
     const log = this.#log.mark();
     this.store.savepoint();
     this.#depth++;
     try {
       const result = synchronous(f());
+      this.#flushBatch();
       this.store.releaseSavepoint();
       return result;
     } catch (failure) {
+      this.#batch?.clear();
       this.store.rollbackToSavepoint();
       this.#rollBackTo(undo);
       this.#log.resetTo(log);
@@ -340,7 +404,10 @@ export class LiveGraph {
     const { image } = this;
     this.#log.node(image.nextKey, type, confidence, id);
     const ordinal = image.addNode(id, type, confidence);
-    this.#undo.add(() => image.removeLastNode());
+    this.#undo.add(() => {
+      image.removeLastNode();
+      this.#options.onNodeChange(image.nextKey);
+    });
     return ordinal;
   }
 
@@ -350,16 +417,14 @@ export class LiveGraph {
     const typeBefore = image.nodeTypes[ordinal]!;
     const confidenceBefore = image.confidenceOf(ordinal);
     this.#options.onNodeChange(key);
+    this.#undo.add(() => this.#options.onNodeChange(key));
     if (typeBefore === type && confidenceBefore === confidence) {
       this.#log.touch(key);
       return;
     }
     this.#log.node(key, type, confidence, image.ids.idOf(ordinal));
     image.setNode(ordinal, type, confidence);
-    this.#undo.add(() => {
-      image.setNode(ordinal, typeBefore, confidenceBefore);
-      this.#options.onNodeChange(key);
-    });
+    this.#undo.add(() => image.setNode(ordinal, typeBefore, confidenceBefore));
   }
 
   #intern(of: 'node' | 'edge', name: string): number {
@@ -500,6 +565,7 @@ export class LiveGraph {
   /** Builds the image from the tables. */
   #loadRows(reason: RebuildReason): void {
     this.#loadTypes();
+    this.#options.onNodeChange(undefined);
     this.image = imageFromRows(this.store, this.edgeTypes.count);
     this.#at = this.store.lastChange();
     this.rebuilds[reason]++;
@@ -672,6 +738,26 @@ function dropEdge(
   const columns = image.edgeColumns(source, type, target) ?? PLAIN_EDGE;
   image.removeEdge(source, type, target);
   undo?.add(() => image.putEdge(source, type, target, columns));
+}
+
+/** What an edge carries beyond its ends and type; undefined for nothing, which most edges carry. */
+function extrasOf(edge: EdgeInput): EdgeExtras | undefined {
+  checkEdge(edge);
+  const { weight, validFromMs, validToMs, metadata } = edge;
+  if (
+    metadata === undefined &&
+    weight === undefined &&
+    validFromMs === undefined &&
+    validToMs === undefined
+  ) {
+    return undefined;
+  }
+  const columns = {
+    weight: weight ?? 1,
+    validFromMs: validFromMs ?? -Infinity,
+    validToMs: validToMs ?? Infinity,
+  };
+  return { columns, metadata: metadataText(metadata) };
 }
 
 function synchronous<T>(result: T): T {

@@ -1,31 +1,81 @@
-// Whole nodes, from rows.
+// Whole nodes, from rows; rows from a cache of bounded size.
+//
+// Rows are cached, not nodes: what a caller gets is made for it and is its own to change.
 
+import { LRUCache } from 'lru-cache';
 import type { GraphImage } from './graph-image.ts';
 import type { GraphNode, Json } from './inputs.ts';
 import type { NodeRow, Store } from './store.ts';
 import type { TypeTable } from './type-table.ts';
 
+/** What an entry costs beyond its strings and bytes, roughly: the row, its key, the links of the cache. */
+const ROW_OVERHEAD_BYTES = 256;
+
+export interface CacheStats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly entries: number;
+  readonly sizeBytes: number;
+}
+
 export class NodeReader {
   readonly #store: Store;
   readonly #nodeTypes: TypeTable;
+  readonly #rows: LRUCache<number, NodeRow> | undefined;
+  #hits = 0;
+  #misses = 0;
 
-  constructor(store: Store, nodeTypes: TypeTable) {
+  /** `cacheBytes` 0 turns the cache off. */
+  constructor(store: Store, nodeTypes: TypeTable, cacheBytes: number) {
     this.#store = store;
     this.#nodeTypes = nodeTypes;
+    if (cacheBytes > 0) this.#rows = new LRUCache({ maxSize: cacheBytes, sizeCalculation: bytesOf });
+  }
+
+  get stats(): CacheStats {
+    return {
+      hits: this.#hits,
+      misses: this.#misses,
+      entries: this.#rows?.size ?? 0,
+      sizeBytes: this.#rows?.calculatedSize ?? 0,
+    };
+  }
+
+  /** The row of this key may have changed. */
+  forget(key: number): void {
+    this.#rows?.delete(key);
+  }
+
+  forgetAll(): void {
+    this.#rows?.clear();
   }
 
   /** The node with this key, or undefined. */
   one(key: number): GraphNode | undefined {
-    const row = this.#store.node(key);
+    const row = this.#cached(key) ?? this.#remember(key, this.#store.node(key));
     return row === undefined ? undefined : this.#nodeOf(row);
   }
 
-  /** The nodes with these keys, aligned with them. One statement. */
+  /** The nodes with these keys, aligned with them. One statement for those that are not cached. */
   many(keys: readonly number[]): (GraphNode | undefined)[] {
-    const places = new Map(keys.map((key, at) => [key, at]));
-    const nodes = new Array<GraphNode | undefined>(keys.length).fill(undefined);
-    for (const row of this.#store.nodes(keys)) nodes[places.get(row.key)!] = this.#nodeOf(row);
-    return nodes;
+    const rows = keys.map((key) => this.#cached(key));
+    const missing = keys.filter((_, at) => rows[at] === undefined);
+    if (missing.length > 0) {
+      const found = new Map(this.#store.nodes(missing).map((row) => [row.key, row]));
+      keys.forEach((key, at) => {
+        rows[at] ??= this.#remember(key, found.get(key));
+      });
+    }
+    return rows.map((row) => (row === undefined ? undefined : this.#nodeOf(row)));
+  }
+
+  /** The same without filling the cache: for streams, which would only push everything else out. */
+  manyUncached(keys: readonly number[]): (GraphNode | undefined)[] {
+    const found = new Map(this.#store.nodes(keys).map((row) => [row.key, row]));
+    return keys.map((key) => {
+      const row = found.get(key);
+      return row === undefined ? undefined : this.#nodeOf(row);
+    });
   }
 
   /** What a filter gets: the row is read when content, metadata, embedding or time is asked for. */
@@ -38,6 +88,18 @@ export class NodeReader {
       image.confidenceOf(ordinal),
       read,
     ) as unknown as GraphNode;
+  }
+
+  #cached(key: number): NodeRow | undefined {
+    const row = this.#rows?.get(key);
+    if (row === undefined) this.#misses++;
+    else this.#hits++;
+    return row;
+  }
+
+  #remember(key: number, row: NodeRow | undefined): NodeRow | undefined {
+    if (row !== undefined) this.#rows?.set(key, row);
+    return row;
   }
 
   #nodeOf(row: NodeRow): GraphNode {
@@ -89,7 +151,12 @@ class LazyNode {
   }
 }
 
-/** Copies, because SQLite's buffer may not be aligned. */
+function bytesOf(row: NodeRow): number {
+  const characters = row.id.length + (row.content?.length ?? 0) + (row.metadata?.length ?? 0);
+  return ROW_OVERHEAD_BYTES + 2 * characters + (row.embedding?.length ?? 0);
+}
+
+/** Copies, because SQLite's buffer may not be aligned and belongs to the cache. */
 function floatsOf(bytes: Buffer): Float32Array {
   const floats = new Float32Array(bytes.length >>> 2);
   Buffer.from(floats.buffer).set(bytes.subarray(0, floats.byteLength));

@@ -34,6 +34,17 @@ const NODE_COLUMNS = `n.key AS key, n.id AS id, n.type AS type, n.confidence AS 
   n.created_at_ms AS createdAtMs, c.content AS content, c.metadata AS metadata, c.embedding AS embedding`;
 const NODE_TABLES = 'graph_nodes n LEFT JOIN graph_contents c ON c.key = n.key';
 
+/** One statement for this many edges: what the call and the binding cost is shared. */
+const ROWS_PER_INSERT = 64;
+const PLAIN_INSERT = plainInsert(1);
+const PLAIN_INSERTS = plainInsert(ROWS_PER_INSERT);
+
+function plainInsert(rows: number): string {
+  const values = Array.from({ length: rows }, () => '(?, ?, ?)').join(', ');
+  return `INSERT INTO graph_edges (source, type, target) VALUES ${values}
+    ON CONFLICT DO UPDATE SET weight = NULL, valid_from_ms = NULL, valid_to_ms = NULL, metadata = NULL`;
+}
+
 /** The part of better-sqlite3's statement that is used here. */
 interface Statement {
   run(...values: readonly unknown[]): { readonly changes: number };
@@ -225,6 +236,15 @@ export class Store {
       columns.validToMs === Infinity ? null : columns.validToMs,
       metadata,
     );
+  }
+
+  /** Upserts edges that carry nothing: triples of source, type, target. */
+  upsertPlainEdges(triples: readonly number[]): void {
+    for (let at = 0; at < triples.length;) {
+      const rows = triples.length - at >= ROWS_PER_INSERT * 3 ? ROWS_PER_INSERT : 1;
+      this.#statement(rows === 1 ? PLAIN_INSERT : PLAIN_INSERTS).run(...triples.slice(at, at + rows * 3));
+      at += rows * 3;
+    }
   }
 
   deleteEdge(source: number, type: number, target: number): void {

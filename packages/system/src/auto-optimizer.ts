@@ -33,12 +33,19 @@ export interface StepDefinition {
 export class AutoOptimizer {
   readonly #steps: readonly StepDefinition[];
   readonly #now: () => number;
+  readonly #onReport: (report: OptimizationReport) => void;
   #running: Promise<OptimizationReport> | undefined;
   #runs = 0;
 
-  constructor(steps: readonly StepDefinition[], now: () => number) {
+  /** `onReport` is told once a run, however many asked for it. */
+  constructor(
+    steps: readonly StepDefinition[],
+    now: () => number,
+    onReport: (report: OptimizationReport) => void,
+  ) {
     this.#steps = steps;
     this.#now = now;
+    this.#onReport = onReport;
   }
 
   /** Finished runs. */
@@ -53,19 +60,27 @@ export class AutoOptimizer {
     return this.#running;
   }
 
+  /** Resolves when no run is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async #run(trigger: string): Promise<OptimizationReport> {
     const startedAtMs = this.#now();
     const steps: OptimizationStep[] = [];
     for (const step of this.#steps) steps.push(await this.#runStep(step));
     this.#runs += 1;
     const ok = steps.every((step) => !('error' in step));
-    return { trigger, startedAtMs, durationMs: this.#now() - startedAtMs, steps, ok };
+    const report = { trigger, startedAtMs, durationMs: this.#now() - startedAtMs, steps, ok };
+    this.#onReport(report);
+    return report;
   }
 
   async #runStep({ name, unit, measure, run }: StepDefinition): Promise<OptimizationStep> {
     const startMs = this.#now();
-    const before = measure?.();
+    let before: number | undefined;
     try {
+      before = measure?.();
       const detail = await run();
       return { name, unit, before, after: measure?.(), detail, durationMs: this.#now() - startMs };
     } catch (error) {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { SystemOptions } from './configuration.ts';
+import { SystemError } from './errors.ts';
 import { PerformanceSystem } from './performance-system.ts';
 
 /** What a coordinator of agents tells of each finished operation. */
@@ -42,7 +43,13 @@ export async function createIntegratedPerformanceSystem(
   }
   const system = await PerformanceSystem.open(config);
   const listener = ({ name, durationMs, ok, relatedKeys }: CoordinatedOperation): void => {
-    system.recordOperation(name, durationMs, ok, relatedKeys === undefined ? {} : { relatedKeys });
+    try {
+      system.recordOperation(name, durationMs, ok, relatedKeys === undefined ? {} : { relatedKeys });
+    } catch (error) {
+      // The coordinator's other listeners have nothing to do with a measurement that makes no sense or comes too late.
+      if (error instanceof SystemError) return;
+      logger.warn(`operation not recorded: ${error instanceof Error ? error.message : String(error)}`);
+    }
   };
   coordinator.on('operation', listener);
   system.onShutdown(() => void coordinator.off('operation', listener));
@@ -59,18 +66,29 @@ export function createDefaultPerformanceSystem(): Promise<PerformanceSystem> {
   return PerformanceSystem.open({ dir: path.resolve('.perf-data') });
 }
 
-/** Opens a system in a new temporary folder, without timers; `shutdown` removes the folder. */
+/**
+ * Opens a system in a new temporary folder that `shutdown` removes. It samples pressure and metrics and optimizes only when
+ * asked.
+ */
 export async function createTestPerformanceSystem(
   options: Partial<SystemOptions> = {},
 ): Promise<PerformanceSystem> {
-  const dir = mkdtempSync(path.join(tmpdir(), 'perf-system-'));
-  const system = await PerformanceSystem.open({
-    dir,
-    pressureIntervalMs: Infinity,
-    metricsIntervalMs: Infinity,
-    optimizeIntervalMs: Infinity,
-    ...options,
-  });
-  if (options.dir === undefined) system.onShutdown(() => rmSync(dir, { recursive: true, force: true }));
-  return system;
+  const dir = options.dir ?? mkdtempSync(path.join(tmpdir(), 'perf-system-'));
+  const remove = (): void => {
+    if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const system = await PerformanceSystem.open({
+      pressureIntervalMs: Infinity,
+      metricsIntervalMs: Infinity,
+      optimizeIntervalMs: Infinity,
+      ...options,
+      dir,
+    });
+    system.onShutdown(remove);
+    return system;
+  } catch (error) {
+    remove();
+    throw error;
+  }
 }

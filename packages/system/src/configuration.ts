@@ -74,9 +74,10 @@ export function configure(options: SystemOptions): Configuration {
   if (typeof starterPatterns !== 'boolean') throw new TypeError('starterPatterns must be a boolean');
   if (!Array.isArray(agents)) throw new TypeError('agents must be an array');
   if (!Array.isArray(models)) throw new TypeError('models must be an array');
+  checkModels(models);
   if (typeof root !== 'string' || root === '') throw new TypeError('root must be a folder path');
   const clock = options.clock ?? { now: () => Date.now() };
-  if (typeof clock.now !== 'function') throw new TypeError('clock must have now()');
+  if (typeof clock?.now !== 'function') throw new TypeError('clock must have now()');
   const folder = path.resolve(dir);
   return {
     dir: folder,
@@ -100,6 +101,24 @@ export function configure(options: SystemOptions): Configuration {
     cachePath: path.join(folder, 'cache.sqlite'),
     graphPath: path.join(folder, 'graph.sqlite'),
   };
+}
+
+function checkModels(models: readonly ModelProfile[]): void {
+  const ids = new Set<string>();
+  for (const [index, model] of models.entries()) {
+    const name = `models[${index}]`;
+    if (typeof model !== 'object' || model === null) throw new TypeError(`${name} must be an object`);
+    if (typeof model.id !== 'string' || model.id === '')
+      throw new TypeError(`${name}.id must be a non-empty string`);
+    if (ids.has(model.id)) throw new RangeError(`${name}.id repeats ${model.id}`);
+    ids.add(model.id);
+    for (const price of ['inputUsdPerMillionTokens', 'outputUsdPerMillionTokens'] as const) {
+      if (typeof model[price] !== 'number') throw new TypeError(`${name}.${price} must be a number`);
+      if (!(model[price] >= 0 && model[price] < Infinity))
+        throw new RangeError(`${name}.${price} must be at least 0`);
+    }
+    if (model.contextTokens !== undefined) whole(`${name}.contextTokens`, model.contextTokens, 1);
+  }
 }
 
 function whole(name: string, value: number, least: number): number {

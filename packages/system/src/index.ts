@@ -17,7 +17,8 @@ export { loadAgentDefinitions, parseAgentDefinition } from './agent-definitions.
 export type { AgentDefinition } from './agent-definitions.ts';
 export type { OptimizationReport, OptimizationStep } from './auto-optimizer.ts';
 export type { ChooseModelOptions, ModelChoice, ModelProfile } from './model-choice.ts';
-export type { Json, Outcome, Pattern, PatternInput } from './pattern-repository.ts';
+export type { Json } from './canonical-json.ts';
+export type { Outcome, Pattern, PatternInput } from './pattern-repository.ts';
 export { formatBytes, formatKpis, formatQuantity, formatTable } from './report.ts';
 export type {
   PruneOptions,

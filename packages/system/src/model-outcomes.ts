@@ -41,10 +41,22 @@ export class ModelOutcomes {
       count = { successes: 0, failures: 0 };
       this.#counts.set(pair, count);
     }
-    if (ok) count.successes += 1;
-    else count.failures += 1;
     const row = { model, task, successes: ok ? 1 : 0, failures: ok ? 0 : 1 };
-    await this.#writer.write({ sizeBytes: 200, apply: () => void this.#upsert.run(row) });
+    const add = (by: 1 | -1): void => {
+      count.successes += by * row.successes;
+      count.failures += by * row.failures;
+    };
+    add(1);
+    try {
+      await this.#writer.write({
+        sizeBytes: 200,
+        apply: () => void this.#upsert.run(row),
+        dropped: () => add(-1),
+      });
+    } catch (error) {
+      add(-1);
+      throw error;
+    }
   }
 }
 

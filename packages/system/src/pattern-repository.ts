@@ -1,17 +1,26 @@
-// Stored patterns: read through memory, written through the store's writer, visible to this process at once. What is
-// accepted but not yet committed lies over the database until its transaction is through, so a read never goes back in
-// time. Outcomes move a pattern's confidence: it is the mean of a Beta distribution that starts at the confidence the
-// definition came with, worth PRIOR_OUTCOMES outcomes, and counts every success and failure after that.
+// Stored patterns: read through memory, written through the store's writer, visible to this process at once.
+//
+//   get ─▶ row (in memory, else SQLite) + overlay (accepted, not committed)
+//
+// Invariants
+// - A definition or a count lies in the overlay from when it is accepted until its write is committed, so a read never
+//   goes back in time. An overlay that holds nothing is not there.
+// - Counts are written as increments and definitions by themselves, so that of two processes neither overwrites what the
+//   other has counted or defined. A definition that is tried again never replaces one that was accepted after it.
+// - When another process has committed (`PRAGMA data_version`), rows in memory are dropped, and definitions that are new
+//   since are handed out by `takeChanges`. Definitions are numbered inside the transaction, so numbers grow in the order
+//   of commits.
+// - Outcomes move a pattern's confidence: it is the mean of a Beta distribution that starts at the confidence the
+//   definition came with, worth PRIOR_OUTCOMES outcomes, and counts every success and failure after that.
 import { MemoryCache } from '@perf/cache';
 import { compilePatterns } from '@perf/patterns';
 import type { PatternDef } from '@perf/patterns';
 import type { Database } from '@perf/sqlite';
+import { canonicalJson, copyJson } from './canonical-json.ts';
+import type { Json } from './canonical-json.ts';
 import type { Clock } from './configuration.ts';
 import { SystemError } from './errors.ts';
 import type { StoreWriter } from './store-writer.ts';
-
-/** Anything JSON can say. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** A stored pattern; fields beyond these come back as they were stored. */
 export interface Pattern extends PatternDef {
@@ -23,24 +32,27 @@ export interface Pattern extends PatternDef {
   readonly data?: Json;
 }
 
-/** What `storePattern` takes: the counters are the system's, free fields are the caller's. */
+/** What `storePattern` takes: the counters are the system's, free fields are the caller's and must be JSON. */
 export type PatternInput = PatternDef & { readonly data?: Json; readonly [field: string]: unknown };
 
 export type Outcome = 'success' | 'failure';
 
-interface PatternState {
+interface Definition {
   readonly body: Readonly<Record<string, unknown>> & PatternDef;
+  /** The body as JSON. */
+  readonly text: string;
   readonly priorConfidence: number;
-  readonly successes: number;
-  readonly failures: number;
-  readonly usageCount: number;
+}
+
+interface PatternState extends Counts {
+  readonly definition: Definition;
   readonly createdAtMs: number;
-  readonly lastUsedMs: number;
 }
 
 interface PatternRow {
   readonly id: string;
   readonly body: string;
+  readonly definition: number;
   readonly prior_confidence: number;
   readonly successes: number;
   readonly failures: number;
@@ -49,8 +61,38 @@ interface PatternRow {
   readonly last_used_ms: number;
 }
 
+interface Counts {
+  readonly successes: number;
+  readonly failures: number;
+  readonly usageCount: number;
+  readonly lastUsedMs: number;
+}
+
+interface PendingDefinition {
+  readonly definition: Definition;
+  readonly createdAtMs: number;
+  /** Grows with every `store`. */
+  readonly sequence: number;
+}
+
+/** What is not committed yet of a pattern. */
+interface Overlay {
+  readonly id: string;
+  /** In the order they were accepted; the last one is what the pattern is. */
+  definitions: readonly PendingDefinition[];
+  /** Sum of the counts that are queued or will be. */
+  counts: Counts;
+  /** Writes that are queued. */
+  writes: number;
+  /** Matches that no write has been queued for yet; part of `counts`. */
+  unwrittenHits: number;
+  /** Of the newest definition that is committed. */
+  committedSequence: number;
+}
+
 /** How many outcomes the confidence in the definition is worth. */
 const PRIOR_OUTCOMES = 10;
+const NO_COUNTS: Counts = { successes: 0, failures: 0, usageCount: 0, lastUsedMs: 0 };
 const counters = new Set(['usageCount', 'createdAtMs', 'lastUsedMs']);
 
 export interface PatternRepositoryOptions {
@@ -61,71 +103,101 @@ export interface PatternRepositoryOptions {
 }
 
 export class PatternRepository {
-  readonly #db: Database;
   readonly #writer: StoreWriter;
   readonly #clock: Clock;
   readonly #rows: MemoryCache<string, PatternState>;
-  /** Newest state of what is not committed yet, with the number of writes under way; a counted match counts as one. */
-  readonly #pending = new Map<string, { state: PatternState; writes: number }>();
-  /** Patterns with matches that no write has been queued for yet. */
-  readonly #hits = new Set<string>();
-  readonly #select;
-  readonly #upsert;
+  readonly #overlays = new Map<string, Overlay>();
+  /** Overlays with matches that no write has been queued for yet. */
+  readonly #hits = new Set<Overlay>();
+  readonly #statements;
+  #dataVersion = 0;
+  #sequence = 0;
+  /** Newest definition that `takeChanges` has handed out. */
+  #lastDefinition = 0;
+  #othersCommitted = true;
+  /** Patterns stored, uncommitted ones included; undefined when it has to be counted again. */
+  #count: number | undefined;
 
   constructor({ db, writer, clock, maxCachedPatterns }: PatternRepositoryOptions) {
-    this.#db = db;
     this.#writer = writer;
     this.#clock = clock;
     this.#rows = new MemoryCache({ maxEntries: maxCachedPatterns });
-    this.#select = db.prepare<[string], PatternRow>('SELECT * FROM patterns WHERE id = ?');
-    this.#upsert = db.prepare(`
-      INSERT INTO patterns (id, body, active, prior_confidence, successes, failures, usage_count, created_at_ms, last_used_ms)
-      VALUES (@id, @body, @active, @priorConfidence, @successes, @failures, @usageCount, @createdAtMs, @lastUsedMs)
-      ON CONFLICT (id) DO UPDATE SET body = excluded.body, active = excluded.active,
-        prior_confidence = excluded.prior_confidence, successes = excluded.successes, failures = excluded.failures,
-        usage_count = excluded.usage_count, last_used_ms = excluded.last_used_ms`);
+    this.#statements = {
+      select: db.prepare<[string], PatternRow>('SELECT * FROM patterns WHERE id = ?'),
+      changes: db.prepare<[number], PatternRow>(
+        'SELECT * FROM patterns WHERE definition > ? ORDER BY definition',
+      ),
+      size: db.prepare<[], number>('SELECT count(*) FROM patterns').pluck(),
+      dataVersion: db.prepare<[], number>('PRAGMA data_version').pluck(),
+      define: db.prepare(`
+        INSERT INTO patterns (id, body, definition, prior_confidence, created_at_ms, last_used_ms)
+        VALUES (@id, @body, (SELECT coalesce(max(definition), 0) + 1 FROM patterns), @priorConfidence, @createdAtMs, 0)
+        ON CONFLICT (id) DO UPDATE SET body = excluded.body, prior_confidence = excluded.prior_confidence,
+          definition = CASE WHEN body = excluded.body THEN definition ELSE excluded.definition END`),
+      count: db.prepare(`
+        UPDATE patterns SET successes = successes + @successes, failures = failures + @failures,
+          usage_count = usage_count + @usageCount, last_used_ms = max(last_used_ms, @lastUsedMs)
+        WHERE id = @id`),
+    };
+    this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
   }
 
   get(id: string): Pattern | undefined {
+    if (typeof id !== 'string') throw new TypeError('id must be a string');
+    this.#seeOthers();
     const state = this.#state(id);
     return state && toPattern(state);
   }
 
   /** Those that exist, in the order asked for. */
   getMany(ids: readonly string[]): Pattern[] {
-    const found: Pattern[] = [];
-    for (const id of ids) {
-      const pattern = this.get(id);
-      if (pattern) found.push(pattern);
-    }
-    return found;
+    if (!Array.isArray(ids)) throw new TypeError('ids must be an array');
+    return ids.map((id: string) => this.get(id)).filter((pattern) => pattern !== undefined);
   }
 
   /**
-   * Stores or replaces; a replaced pattern keeps its age, usage and outcomes.
+   * Stores or replaces; a replaced pattern keeps its age, usage and outcomes. `changed` is whether its definition is
+   * another one than before.
    * @throws {SystemError} ERR_PERF_SYSTEM_INVALID_PATTERN when it is not a pattern or its RegExp does not compile.
+   * @throws {TypeError} when a free field is not JSON.
    */
-  async store(input: PatternInput): Promise<Pattern> {
-    const { errors } = compilePatterns([input]);
-    const [error] = errors;
+  async store(input: PatternInput): Promise<{ readonly pattern: Pattern; readonly changed: boolean }> {
+    if (typeof input !== 'object' || input === null) throw new TypeError('pattern must be an object');
+    // A set of its own, with room for the one pattern it is to check.
+    const [error] = compilePatterns([input], { maxCompiled: 1 }).errors;
     if (error) {
       const message = `pattern ${error.id} is not valid: ${error.message}`;
       throw new SystemError('ERR_PERF_SYSTEM_INVALID_PATTERN', message, { cause: error });
     }
-    const body = bodyOf(input);
+    this.#seeOthers();
     const before = this.#state(input.id);
-    const now = this.#clock.now();
-    const state: PatternState = {
-      body,
-      priorConfidence: input.confidence ?? 1,
-      successes: before?.successes ?? 0,
-      failures: before?.failures ?? 0,
-      usageCount: before?.usageCount ?? 0,
-      createdAtMs: before?.createdAtMs ?? now,
-      lastUsedMs: before?.lastUsedMs ?? 0,
-    };
-    await this.#write(state);
-    return toPattern(state);
+    const definition = definitionOf(input, before);
+    const overlay = this.#overlay(input.id);
+    const pending = { definition, createdAtMs: this.#clock.now(), sequence: ++this.#sequence };
+    overlay.definitions = [...overlay.definitions, pending];
+    if (!before && this.#count !== undefined) this.#count += 1;
+    const stored = this.#state(input.id);
+    await this.#write(overlay, {
+      sizeBytes: 200 + 2 * definition.text.length,
+      apply: () => {
+        if (pending.sequence < overlay.committedSequence) return;
+        const { text: body, priorConfidence } = definition;
+        const { createdAtMs } = pending;
+        this.#statements.define.run({ id: input.id, body, priorConfidence, createdAtMs });
+      },
+      committed: () => {
+        overlay.committedSequence = Math.max(overlay.committedSequence, pending.sequence);
+        overlay.definitions = overlay.definitions.filter(
+          ({ sequence }) => sequence > overlay.committedSequence,
+        );
+      },
+      abandoned: () => {
+        overlay.definitions = overlay.definitions.filter((one) => one !== pending);
+        this.#count = undefined;
+      },
+    });
+    const changed = before?.definition.text !== definition.text;
+    return { pattern: toPattern(stored ?? newState(pending)), changed };
   }
 
   /**
@@ -135,26 +207,30 @@ export class PatternRepository {
   async recordOutcome(id: string, outcome: Outcome): Promise<number> {
     if (outcome !== 'success' && outcome !== 'failure')
       throw new TypeError("outcome must be 'success' or 'failure'");
+    this.#seeOthers();
     const state = this.#state(id);
     if (!state) throw new SystemError('ERR_PERF_SYSTEM_UNKNOWN_PATTERN', `no pattern ${id} is stored`);
-    const after =
-      outcome === 'success'
-        ? { ...state, successes: state.successes + 1 }
-        : { ...state, failures: state.failures + 1 };
-    await this.#write(after);
-    return confidenceOf(after);
+    const counts = { ...NO_COUNTS, [outcome === 'success' ? 'successes' : 'failures']: 1 };
+    const overlay = this.#overlay(id);
+    overlay.counts = sum(overlay.counts, counts);
+    const confidence = confidenceOf(sum(state, counts));
+    await this.#writeCounts(overlay, counts);
+    return confidence;
   }
 
-  /** Counts a match of a stored pattern, in memory; `writeHits` hands the counts to the writer. */
-  recordHit(id: string): void {
+  /**
+   * Counts a match of a stored pattern, in memory; `writeHits` hands the counts to the writer. Returns the pattern's
+   * confidence, `undefined` when it is not stored.
+   */
+  recordHit(id: string): number | undefined {
     const state = this.#state(id);
-    if (!state) return;
-    const after = { ...state, usageCount: state.usageCount + 1, lastUsedMs: this.#clock.now() };
-    if (this.#hits.has(id)) this.#replace(id, after);
-    else {
-      this.#hits.add(id);
-      this.#hold(id, after);
-    }
+    if (!state) return undefined;
+    const overlay = this.#overlay(id);
+    const lastUsedMs = this.#clock.now();
+    overlay.counts = sum(overlay.counts, { ...NO_COUNTS, usageCount: 1, lastUsedMs });
+    overlay.unwrittenHits += 1;
+    this.#hits.add(overlay);
+    return confidenceOf(state);
   }
 
   /** Matches are counted for this many patterns and not yet queued for writing. */
@@ -162,102 +238,179 @@ export class PatternRepository {
     return this.#hits.size;
   }
 
-  /** Hands the counted matches to the writer, one write a pattern. */
+  /** Patterns with states that are not committed yet; 0 after a flush. */
+  get uncommitted(): number {
+    return this.#overlays.size;
+  }
+
+  /** Hands the counted matches to the writer, one write a pattern. Counts that are refused stay. */
   async writeHits(): Promise<void> {
-    const ids = [...this.#hits];
+    const overlays = [...this.#hits];
     this.#hits.clear();
-    for (const id of ids) await this.#enqueue(id);
+    const results = await Promise.allSettled(
+      overlays.map(async (overlay) => {
+        const { unwrittenHits: usageCount } = overlay;
+        const counts = { ...NO_COUNTS, usageCount, lastUsedMs: overlay.counts.lastUsedMs };
+        overlay.unwrittenHits = 0;
+        try {
+          await this.#writeCounts(overlay, counts);
+        } catch (error) {
+          // Counted again, for the next time.
+          const same = this.#overlay(overlay.id);
+          same.counts = sum(same.counts, counts);
+          same.unwrittenHits += usageCount;
+          this.#hits.add(same);
+          throw error;
+        }
+      }),
+    );
+    const refused = results.find((result) => result.status === 'rejected');
+    if (refused) throw refused.reason;
   }
 
-  /** Definitions of all active patterns, committed and pending, in order of age. O(patterns). */
-  active(): PatternDef[] {
-    const states = new Map<string, PatternState>();
-    for (const row of this.#db.prepare<[], PatternRow>('SELECT * FROM patterns').iterate()) {
-      states.set(row.id, fromRow(row));
+  /**
+   * Definitions that were committed by another process since the last call, in the order they were; on the first call all
+   * there are. Inactive ones are among them. O(changes).
+   */
+  takeChanges(): PatternDef[] {
+    this.#seeOthers();
+    if (!this.#othersCommitted) return [];
+    this.#othersCommitted = false;
+    const changes: PatternDef[] = [];
+    for (const row of this.#statements.changes.all(this.#lastDefinition)) {
+      this.#lastDefinition = row.definition;
+      changes.push(toPattern(this.#state(row.id) ?? fromRow(row)));
     }
-    for (const [id, { state }] of this.#pending) states.set(id, state);
-    return [...states.values()]
-      .filter(({ body }) => body.active !== false)
-      .toSorted((a, b) => a.createdAtMs - b.createdAtMs)
-      .map(toPattern);
+    return changes;
   }
 
-  /** Patterns that are stored, pending ones included. */
+  /** Patterns that are stored, uncommitted ones included. O(1), O(patterns) after another process has committed. */
   get size(): number {
-    const count = this.#db.prepare<[], number>('SELECT count(*) FROM patterns').pluck().get() ?? 0;
-    let fresh = 0;
-    for (const id of this.#pending.keys()) if (this.#select.get(id) === undefined) fresh += 1;
-    return count + fresh;
+    this.#seeOthers();
+    if (this.#count === undefined) {
+      this.#count = this.#statements.size.get() ?? 0;
+      for (const { id, definitions } of this.#overlays.values()) {
+        if (definitions.length > 0 && this.#statements.select.get(id) === undefined) this.#count += 1;
+      }
+    }
+    return this.#count;
+  }
+
+  #seeOthers(): void {
+    const version = this.#statements.dataVersion.get() ?? 0;
+    if (version === this.#dataVersion) return;
+    this.#dataVersion = version;
+    this.#othersCommitted = true;
+    this.#count = undefined;
+    this.#rows.clear();
   }
 
   #state(id: string): PatternState | undefined {
-    const held = this.#pending.get(id)?.state ?? this.#rows.get(id);
+    const row = this.#row(id);
+    const overlay = this.#overlays.get(id);
+    if (!overlay) return row;
+    const newest = overlay.definitions.at(-1);
+    const oldest = overlay.definitions[0];
+    const base = row ?? (oldest && newState(oldest));
+    return base && { ...sum(base, overlay.counts), definition: newest?.definition ?? base.definition };
+  }
+
+  /** What is committed. */
+  #row(id: string): PatternState | undefined {
+    const held = this.#rows.get(id);
     if (held) return held;
-    const row = this.#select.get(id);
+    const row = this.#statements.select.get(id);
     if (!row) return undefined;
     const state = fromRow(row);
     this.#rows.set(id, state);
     return state;
   }
 
-  /** Makes the state visible, then queues it; when it is not accepted, what was visible before is so again. */
-  async #write(state: PatternState): Promise<void> {
-    const { id } = state.body;
-    const before = this.#state(id);
-    this.#hold(id, state);
-    try {
-      await this.#enqueue(id);
-    } catch (error) {
-      const held = this.#pending.get(id);
-      if (held?.state === state && before) this.#replace(id, before);
-      if (held?.state === state && !before) this.#rows.delete(id);
-      this.#release(id);
-      throw error;
+  #overlay(id: string): Overlay {
+    let overlay = this.#overlays.get(id);
+    if (!overlay) {
+      overlay = { id, definitions: [], counts: NO_COUNTS, writes: 0, unwrittenHits: 0, committedSequence: 0 };
+      this.#overlays.set(id, overlay);
     }
+    return overlay;
   }
 
-  #enqueue(id: string): Promise<void> {
-    const held = this.#pending.get(id);
-    return this.#writer.write({
-      sizeBytes: 200 + 2 * JSON.stringify(held?.state.body ?? null).length,
-      // The newest state is written, so a write that is tried again never brings an older one back.
+  async #writeCounts(overlay: Overlay, counts: Counts): Promise<void> {
+    const subtract = (): void => {
+      overlay.counts = difference(overlay.counts, counts);
+    };
+    await this.#write(overlay, {
+      sizeBytes: 200,
       apply: () => {
-        const newest = this.#pending.get(id)?.state;
-        if (newest) this.#upsert.run(toRow(newest));
+        const { changes } = this.#statements.count.run({ id: overlay.id, ...counts });
+        // Its definition failed and is kept: so is this count, for after it.
+        if (changes === 0 && overlay.definitions.length > 0)
+          throw new Error('the pattern is not written yet');
       },
-      committed: () => this.#release(id),
+      committed: subtract,
+      abandoned: subtract,
     });
   }
 
-  #hold(id: string, state: PatternState): void {
-    const held = this.#pending.get(id);
-    if (held) held.writes += 1;
-    else this.#pending.set(id, { state, writes: 1 });
-    this.#replace(id, state);
-  }
-
-  #replace(id: string, state: PatternState): void {
-    const held = this.#pending.get(id);
-    if (held) held.state = state;
-    this.#rows.set(id, state);
-  }
-
-  #release(id: string): void {
-    const held = this.#pending.get(id);
-    if (!held) return;
-    held.writes -= 1;
-    if (held.writes === 0) this.#pending.delete(id);
+  /** Queues a write that the overlay stands in for until it is committed or abandoned. */
+  async #write(
+    overlay: Overlay,
+    write: { sizeBytes: number; apply(): void; committed(): void; abandoned(): void },
+  ): Promise<void> {
+    overlay.writes += 1;
+    const end = (settle: () => void): void => {
+      overlay.writes -= 1;
+      settle();
+      this.#rows.delete(overlay.id);
+      const { writes, unwrittenHits } = overlay;
+      if (writes === 0 && unwrittenHits === 0) this.#overlays.delete(overlay.id);
+    };
+    try {
+      await this.#writer.write({
+        sizeBytes: write.sizeBytes,
+        apply: write.apply,
+        committed: () => end(write.committed),
+        dropped: () => end(write.abandoned),
+      });
+    } catch (error) {
+      end(write.abandoned);
+      throw error;
+    }
   }
 }
 
-function confidenceOf({ priorConfidence, successes, failures }: PatternState): number {
-  return (priorConfidence * PRIOR_OUTCOMES + successes) / (PRIOR_OUTCOMES + successes + failures);
+function confidenceOf({ definition, successes, failures }: PatternState): number {
+  return (definition.priorConfidence * PRIOR_OUTCOMES + successes) / (PRIOR_OUTCOMES + successes + failures);
+}
+
+function newState({ definition, createdAtMs }: PendingDefinition): PatternState {
+  return { ...NO_COUNTS, definition, createdAtMs };
+}
+
+function sum<T extends Counts>(base: T, counts: Counts): T {
+  return {
+    ...base,
+    successes: base.successes + counts.successes,
+    failures: base.failures + counts.failures,
+    usageCount: base.usageCount + counts.usageCount,
+    lastUsedMs: Math.max(base.lastUsedMs, counts.lastUsedMs),
+  };
+}
+
+/** The time of the last use stays: nothing tells what it was before. */
+function difference(base: Counts, counts: Counts): Counts {
+  return {
+    successes: base.successes - counts.successes,
+    failures: base.failures - counts.failures,
+    usageCount: base.usageCount - counts.usageCount,
+    lastUsedMs: base.lastUsedMs,
+  };
 }
 
 /** A copy: what the caller gets never changes later, whatever it does to nested data. */
 function toPattern(state: PatternState): Pattern {
   return {
-    ...structuredClone(state.body),
+    ...copyJson(state.definition.body),
     confidence: confidenceOf(state),
     usageCount: state.usageCount,
     createdAtMs: state.createdAtMs,
@@ -265,20 +418,30 @@ function toPattern(state: PatternState): Pattern {
   };
 }
 
-/** What the definition says, as JSON keeps it, without the counters that are the system's. */
-function bodyOf(input: PatternInput): PatternState['body'] {
+/** What the input says, without the counters that are the system's. */
+function definitionOf(input: PatternInput, before: PatternState | undefined): Definition {
+  // Who reads a pattern, changes it and stores it hands in a confidence that outcomes have moved: it stays as it is.
+  const kept = before && (input.confidence ?? 1) === confidenceOf(before) ? before.definition : undefined;
   const fields = Object.entries(input).filter(([key]) => !counters.has(key));
-  return JSON.parse(JSON.stringify(Object.fromEntries(fields))) as PatternState['body'];
-}
-
-function toRow({ body, ...numbers }: PatternState): Record<string, unknown> {
-  return { id: body.id, body: JSON.stringify(body), active: body.active === false ? 0 : 1, ...numbers };
+  const declared = fields.map(([key, value]) => [
+    key,
+    kept && key === 'confidence' ? kept.priorConfidence : value,
+  ]);
+  const text = canonicalJson(Object.fromEntries(declared), 'pattern');
+  return {
+    body: JSON.parse(text) as Definition['body'],
+    text,
+    priorConfidence: kept?.priorConfidence ?? input.confidence ?? 1,
+  };
 }
 
 function fromRow(row: PatternRow): PatternState {
   return {
-    body: JSON.parse(row.body) as PatternState['body'],
-    priorConfidence: row.prior_confidence,
+    definition: {
+      body: JSON.parse(row.body) as Definition['body'],
+      text: row.body,
+      priorConfidence: row.prior_confidence,
+    },
     successes: row.successes,
     failures: row.failures,
     usageCount: row.usage_count,

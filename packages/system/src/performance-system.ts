@@ -20,12 +20,13 @@ import type { PressureEvent } from '@perf/memory';
 import { PerformanceMonitor } from '@perf/metrics';
 import type { Execution, Histogram, KpiReport } from '@perf/metrics';
 import { KeywordRouter, PatternSet } from '@perf/patterns';
-import type { PatternMatch } from '@perf/patterns';
+import type { PatternDef, PatternMatch } from '@perf/patterns';
 import { starterPatterns } from '@perf/patterns/starter';
 import { openDatabase, optimize } from '@perf/sqlite';
 import type { Database } from '@perf/sqlite';
 import { AutoOptimizer } from './auto-optimizer.ts';
 import type { OptimizationReport, StepDefinition } from './auto-optimizer.ts';
+import { ClosingStack } from './closing-stack.ts';
 import { configure } from './configuration.ts';
 import type { Configuration, SystemOptions } from './configuration.ts';
 import { SystemError } from './errors.ts';
@@ -57,7 +58,7 @@ export interface RespondOptions {
 }
 
 export interface SystemAlert {
-  readonly kind: 'kpi' | 'write-failed' | 'graph';
+  readonly kind: 'kpi' | 'write-failed';
   readonly message: string;
   readonly detail?: unknown;
 }
@@ -69,6 +70,18 @@ export interface SystemEvents {
   readonly alert: SystemAlert;
 }
 
+/** What `open` opens, in the order it does. */
+interface Parts {
+  readonly router: KeywordRouter;
+  readonly monitor: PerformanceMonitor;
+  readonly db: Database;
+  readonly cache: TieredCache<unknown>;
+  readonly graph: Graph;
+  readonly pressure: PressureMonitor;
+  readonly gc: GcMonitor;
+  readonly compressor: Compressor;
+}
+
 export type CacheLevel = 'l1' | 'l2' | 'l3' | 'all';
 
 /** The cache shrinks to this part of what it holds when memory pressure is high, and to a quarter when it is critical. */
@@ -76,6 +89,8 @@ const TRIM_HIGH = 0.5;
 const TRIM_CRITICAL = 0.25;
 /** Patterns with uncounted matches before their counts are handed to the writer. */
 const MAX_UNWRITTEN_HITS = 256;
+/** Operations told apart by name; further ones are counted together as `other`. */
+const MAX_OPERATIONS = 500;
 /** Between two probes of the event loop. */
 const LOOP_PROBE_MS = 20;
 const eventNames = new Set<keyof SystemEvents>([
@@ -108,7 +123,9 @@ export class PerformanceSystem implements AsyncDisposable {
   readonly #history: RingBuffer<MetricsSample>;
   readonly #durations: Histogram;
   readonly #loopDelays: Histogram;
-  readonly #gc = new GcMonitor();
+  readonly #gc: GcMonitor;
+  /** Compiled patterns of the starter library; a stored one of the same id takes its place for good. */
+  readonly #starters = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #operations = new Map<string, { count: number; failures: number }>();
   readonly #missed = new Set<string>();
@@ -127,9 +144,16 @@ export class PerformanceSystem implements AsyncDisposable {
    */
   static async open(options: SystemOptions): Promise<PerformanceSystem> {
     const configuration = configure(options);
+    // What checks options of its own comes before anything is opened.
+    const router = new KeywordRouter(configuration.agents);
+    const monitor = new PerformanceMonitor({
+      clock: configuration.clock,
+      ...(configuration.kpis === undefined ? {} : { kpis: configuration.kpis }),
+    });
     mkdirSync(configuration.dir, { recursive: true });
     // What has been opened is closed again when a later part cannot be.
-    await using opened = new AsyncDisposableStack();
+    await using opened = new ClosingStack();
+    opened.defer(() => monitor.close());
     const db = openDatabase(configuration.storePath, {
       durability: configuration.durability === 'sync' ? 'power-loss' : 'process-crash',
     });
@@ -139,43 +163,59 @@ export class PerformanceSystem implements AsyncDisposable {
       path: configuration.cachePath,
       maxBytes: configuration.diskCacheBytes,
     });
+    opened.defer(() => tier.close());
     const cache = new TieredCache<unknown>({
       memory: { maxBytes: configuration.cacheBytes },
       tiers: [tier],
       clock: configuration.clock,
     });
-    opened.use(cache);
+    opened.defer(() => cache.close());
     const graph = Graph.open({ path: configuration.graphPath });
-    opened.use(graph);
-    const system = new PerformanceSystem(configuration, db, cache, graph);
-    opened.move();
+    opened.defer(() => graph.close());
+    const pressure = new PressureMonitor({
+      root: configuration.root,
+      intervalMs: configuration.pressureIntervalMs,
+      clock: configuration.clock,
+    });
+    opened.defer(() => pressure.close());
+    const gc = new GcMonitor();
+    opened.defer(() => gc.close());
+    const compressor = new Compressor();
+    opened.defer(() => compressor[Symbol.dispose]());
+    const system = new PerformanceSystem(configuration, {
+      router,
+      monitor,
+      db,
+      cache,
+      graph,
+      pressure,
+      gc,
+      compressor,
+    });
+    opened.release();
     return system;
   }
 
-  private constructor(configuration: Configuration, db: Database, cache: TieredCache<unknown>, graph: Graph) {
+  private constructor(configuration: Configuration, parts: Parts) {
     const { clock } = configuration;
+    const { db, cache, graph } = parts;
     this.#configuration = configuration;
     this.#db = db;
     this.cache = cache;
     this.graph = graph;
-    this.compressor = new Compressor();
-    this.monitor = new PerformanceMonitor({
-      clock,
-      ...(configuration.kpis === undefined ? {} : { kpis: configuration.kpis }),
-    });
-    this.pressure = new PressureMonitor({
-      root: configuration.root,
-      intervalMs: configuration.pressureIntervalMs,
-      clock,
-    });
+    this.compressor = parts.compressor;
+    this.monitor = parts.monitor;
+    this.pressure = parts.pressure;
+    this.#gc = parts.gc;
+    this.#router = parts.router;
     this.#startedAtMs = clock.now();
     this.#writer = new StoreWriter({
       db,
       sync: configuration.durability === 'sync',
       maxQueuedBytes: configuration.maxQueuedBytes,
       lingerMs: configuration.lingerMs,
-      onFailure: (error) =>
-        this.#alert({ kind: 'write-failed', message: 'a write could not be committed', detail: error }),
+      onCommit: (durationMs) => this.#observe('store', durationMs, true),
+      onFailure: (error) => this.#writeFailed(error),
     });
     this.#repository = new PatternRepository({
       db,
@@ -186,10 +226,18 @@ export class PerformanceSystem implements AsyncDisposable {
     this.#sessions = new SessionMemory(db, this.#writer, this.compressor, clock);
     this.#outcomes = new ModelOutcomes(db, this.#writer);
     this.patterns = new PatternSet();
-    if (configuration.starterPatterns) for (const pattern of starterPatterns) this.patterns.add(pattern);
-    for (const pattern of this.#repository.active()) this.#compile(pattern);
-    this.#router = new KeywordRouter(configuration.agents);
-    this.#optimizer = new AutoOptimizer(this.#optimizationSteps(), () => clock.now());
+    if (configuration.starterPatterns) {
+      for (const pattern of starterPatterns) {
+        this.patterns.add(pattern);
+        this.#starters.add(pattern.id);
+      }
+    }
+    this.#compileChanges();
+    this.#optimizer = new AutoOptimizer(
+      this.#optimizationSteps(),
+      () => clock.now(),
+      (report) => this.#emit('optimizationComplete', report),
+    );
     this.#history = new RingBuffer(configuration.metricsHistory);
     this.#durations = this.monitor.histogram({
       name: 'perf_operation_duration_seconds',
@@ -236,8 +284,9 @@ export class PerformanceSystem implements AsyncDisposable {
    */
   async storePattern(pattern: PatternInput): Promise<Pattern> {
     this.#assertOpen();
-    const stored = await this.#repository.store(pattern);
-    this.#compile(stored);
+    const { pattern: stored, changed } = await this.#repository.store(pattern);
+    // Of several that were stored at the same time the newest is compiled, whichever was accepted last.
+    if (changed) this.#compile(this.#repository.get(stored.id) ?? stored);
     return stored;
   }
 
@@ -254,14 +303,18 @@ export class PerformanceSystem implements AsyncDisposable {
   detect(text: string): PatternMatch[] {
     this.#assertOpen();
     if (typeof text !== 'string') throw new TypeError('text must be a string');
+    this.#compileChanges();
     const startMs = performance.now();
-    const matches = this.patterns.all(text);
+    const found = this.patterns.all(text);
     this.#observe('patterns.detect', performance.now() - startMs, true);
-    for (const { id, type } of matches) {
+    const matches = found.map((match) => {
+      const { id, type } = match;
       this.#detections += 1;
       if (type !== undefined) this.#detectionsByType.set(type, (this.#detectionsByType.get(type) ?? 0) + 1);
-      this.#repository.recordHit(id);
-    }
+      // Outcomes may have moved the confidence since the pattern was compiled.
+      const confidence = this.#starters.has(id) ? undefined : this.#repository.recordHit(id);
+      return confidence === undefined ? match : { ...match, confidence };
+    });
     if (this.#repository.unwrittenHits >= MAX_UNWRITTEN_HITS) {
       // A refused write is reported by the writer; the counts stay in memory until it succeeds.
       this.#repository.writeHits().catch((error: unknown) => this.#writeFailed(error));
@@ -277,8 +330,10 @@ export class PerformanceSystem implements AsyncDisposable {
     await this.#sessions.remember(session);
   }
 
-  /** Appends a message to a session, compressed on its way into the store. Resolves when it is accepted; waits while the
-   *  queue is full. */
+  /**
+   * Appends a message of at most 256 MiB to a session, compressed on its way into the store. Resolves when it is
+   * accepted; waits while the queue is full.
+   */
   async recordMessage(session: string, message: string | Uint8Array): Promise<void> {
     this.#assertOpen();
     await this.#sessions.append(session, message);
@@ -287,7 +342,7 @@ export class PerformanceSystem implements AsyncDisposable {
   /** The messages of a session, byte for byte, in the order they were recorded. */
   messages(session: string): AsyncGenerator<Uint8Array> {
     this.#assertOpen();
-    return this.#sessions.messages(session);
+    return this.#whileOpen(this.#sessions.messages(session));
   }
 
   /** Sessions whose summary is most like the text. */
@@ -316,8 +371,17 @@ export class PerformanceSystem implements AsyncDisposable {
     options: RespondOptions = {},
   ): Promise<R> {
     this.#assertOpen();
-    const answer = await this.cache.getOrLoad(responseKey(request), ({ signal }) => load(signal), options);
-    return answer as R;
+    if (typeof load !== 'function') throw new TypeError('load must be a function');
+    const key = responseKey(request);
+    const startMs = performance.now();
+    let ok = false;
+    try {
+      const answer = await this.cache.getOrLoad(key, ({ signal }) => load(signal), options);
+      ok = true;
+      return answer as R;
+    } finally {
+      this.#observe('respond', performance.now() - startMs, ok);
+    }
   }
 
   /** Agents whose keywords the task speaks of, best first. */
@@ -381,10 +445,10 @@ export class PerformanceSystem implements AsyncDisposable {
     try {
       const report = await processLargeFile(path, fn, options);
       ok = true;
-      this.#events.emit('fileOptimized', report);
+      this.#emit('fileOptimized', report);
       return report;
     } finally {
-      this.recordOperation('files.process', performance.now() - startMs, ok);
+      this.#observe('files.process', performance.now() - startMs, ok);
     }
   }
 
@@ -393,9 +457,8 @@ export class PerformanceSystem implements AsyncDisposable {
   /** Commits what is queued, then lets every part tidy up. A call during a run gets that run's report. */
   async optimize(trigger = 'manual'): Promise<OptimizationReport> {
     this.#assertOpen();
-    const report = await this.#optimizer.optimize(trigger);
-    this.#events.emit('optimizationComplete', report);
-    return report;
+    if (typeof trigger !== 'string') throw new TypeError('trigger must be a string');
+    return this.#optimizer.optimize(trigger);
   }
 
   /** Empties caches: `l1` memory, `l2` disk, `l3` remote tiers. Default all. Nothing but cached values is lost. */
@@ -464,7 +527,10 @@ export class PerformanceSystem implements AsyncDisposable {
     return formatReport(this.getStatistics(), this.getMetrics());
   }
 
-  /** Calls `fn` on every such event until the returned function is called. */
+  /**
+   * Calls `fn` on every such event until the returned function is called. What `fn` throws becomes an uncaught exception;
+   * it does not disturb the system.
+   */
   on<E extends keyof SystemEvents>(event: E, fn: (detail: SystemEvents[E]) => void): () => void {
     if (!eventNames.has(event)) throw new RangeError(`event must be one of ${[...eventNames].join(', ')}`);
     if (typeof fn !== 'function') throw new TypeError('fn must be a function');
@@ -501,8 +567,9 @@ export class PerformanceSystem implements AsyncDisposable {
 
   async #close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
+    await this.#optimizer.idle();
     // Deferred in reverse: the last one deferred runs first, and one that fails does not keep the others from closing.
-    await using closing = new AsyncDisposableStack();
+    await using closing = new ClosingStack();
     for (const fn of this.#atShutdown) closing.defer(fn);
     closing.defer(() => void this.#db.close());
     closing.defer(() => this.compressor[Symbol.dispose]());
@@ -516,9 +583,19 @@ export class PerformanceSystem implements AsyncDisposable {
   }
 
   async #flushAll(): Promise<void> {
-    await this.#repository.writeHits();
-    await this.#writer.flush();
-    await this.cache.flush();
+    // One that fails does not keep the others from being flushed.
+    const failures: unknown[] = [];
+    const attempt = async (step: () => Promise<void>): Promise<void> => {
+      await step().catch((error: unknown) => failures.push(error));
+    };
+    await attempt(() => this.#repository.writeHits());
+    await attempt(() => this.#writer.flush());
+    await attempt(() => this.cache.flush());
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) {
+      const cause = new AggregateError(failures);
+      throw new SystemError('ERR_PERF_SYSTEM_WRITE_FAILED', 'several parts could not be flushed', { cause });
+    }
   }
 
   // --- inside --------------------------------------------------------------------------------------------------------
@@ -527,16 +604,33 @@ export class PerformanceSystem implements AsyncDisposable {
     if (this.#closing) throw new SystemError('ERR_PERF_SYSTEM_CLOSED', 'the system is shut down');
   }
 
-  #compile(pattern: { readonly id: string; readonly active?: boolean }): void {
+  #compile(pattern: PatternDef): void {
+    this.#starters.delete(pattern.id);
     this.patterns.remove(pattern.id);
-    if (pattern.active !== false) this.patterns.add(pattern as Pattern);
+    if (pattern.active !== false) this.patterns.add(pattern);
+  }
+
+  /** Takes in what other processes have stored since the last look; at the start everything that is stored. */
+  #compileChanges(): void {
+    for (const pattern of this.#repository.takeChanges()) this.#compile(pattern);
+  }
+
+  async *#whileOpen<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
+    for (;;) {
+      this.#assertOpen();
+      const { done, value } = await items.next();
+      if (done === true) return;
+      yield value;
+    }
   }
 
   #kindOf(task: string): string {
     return this.#router.route(task)[0]?.id ?? '';
   }
 
-  #observe(name: string, durationMs: number, ok: boolean): void {
+  #observe(given: string, durationMs: number, ok: boolean): void {
+    const known = this.#operations.has(given) || this.#operations.size < MAX_OPERATIONS;
+    const name = known ? given : 'other';
     this.#durations.observe(durationMs / 1000, { operation: name });
     let counted = this.#operations.get(name);
     if (!counted) {
@@ -589,21 +683,25 @@ export class PerformanceSystem implements AsyncDisposable {
         run: () => {
           const { level } = this.pressure.sample();
           if (level === 'optimal' || level === 'moderate') return `pressure is ${level}: nothing to do`;
-          const freed = this.cache.trim(Math.floor(cacheBytes() * TRIM_HIGH));
+          const freed = this.#trimCache(level === 'high' ? TRIM_HIGH : TRIM_CRITICAL);
           return `freed ${freed} bytes at ${level} pressure`;
         },
       },
     ];
   }
 
+  /** Returns the bytes freed. */
+  #trimCache(share: number): number {
+    return this.cache.trim(Math.floor(this.cache.stats().sizeBytes * share));
+  }
+
   #watchPressure(): void {
     this.pressure.onLevel('high', (event) => {
-      this.cache.trim(Math.floor(this.cache.stats().sizeBytes * TRIM_HIGH));
-      this.#events.emit('memoryWarning', event);
+      // From critical on, the response below does it.
+      if (event.level === 'high') this.#trimCache(TRIM_HIGH);
+      this.#emit('memoryWarning', event);
     });
-    this.pressure.onLevel('critical', () => {
-      this.cache.trim(Math.floor(this.cache.stats().sizeBytes * TRIM_CRITICAL));
-    });
+    this.pressure.onLevel('critical', () => void this.#trimCache(TRIM_CRITICAL));
   }
 
   #watchEventLoop(): void {
@@ -647,11 +745,24 @@ export class PerformanceSystem implements AsyncDisposable {
   }
 
   #alert(alert: SystemAlert): void {
-    this.#events.emit('alert', alert);
+    this.#emit('alert', alert);
   }
 
   #writeFailed(error: unknown): void {
-    this.#alert({ kind: 'write-failed', message: 'a write was not accepted', detail: error });
+    this.#alert({ kind: 'write-failed', message: 'a write could not be committed', detail: error });
+  }
+
+  /** A listener that throws must not break the part that has something to tell. */
+  #emit<E extends keyof SystemEvents>(event: E, detail: SystemEvents[E]): void {
+    for (const listener of this.#events.listeners(event)) {
+      try {
+        listener(detail);
+      } catch (error) {
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   #every(intervalMs: number, run: () => void): void {

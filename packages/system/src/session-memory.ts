@@ -4,6 +4,7 @@
 // whatever the writer groups or tries again; those of several processes are ordered by their clocks.
 import type { Compressor } from '@perf/compression';
 import type { Database } from '@perf/sqlite';
+import { canonicalJson } from './canonical-json.ts';
 import type { Clock } from './configuration.ts';
 import type { StoreWriter } from './store-writer.ts';
 
@@ -12,7 +13,7 @@ export interface Session {
   readonly agent: string;
   /** What `similarSessions` searches: the task, what was tried, how it ended. */
   readonly summary: string;
-  /** Default: now. */
+  /** Default: when it was first described or had its first message. */
   readonly startedAtMs?: number;
   readonly outcome?: 'success' | 'failure';
   /** Anything JSON can say. */
@@ -70,6 +71,8 @@ interface MessageRow {
 
 /** Messages read from the file at a time. */
 const PAGE_MESSAGES = 256;
+/** What a stored message may decompress to, at most: the compressor's own limit. */
+const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 /** Words of a query that are searched, at most. */
 const MAX_QUERY_WORDS = 64;
 
@@ -92,9 +95,9 @@ export class SessionMemory {
     this.#statements = {
       put: db.prepare(`
         INSERT INTO sessions (id, agent, started_at_ms, outcome, summary, data)
-        VALUES (@id, @agent, @startedAtMs, @outcome, @summary, @data)
-        ON CONFLICT (id) DO UPDATE SET agent = excluded.agent, started_at_ms = excluded.started_at_ms,
-          outcome = excluded.outcome, summary = excluded.summary, data = excluded.data`),
+        VALUES (@id, @agent, coalesce(@startedAtMs, @nowMs), @outcome, @summary, @data)
+        ON CONFLICT (id) DO UPDATE SET agent = excluded.agent,
+          started_at_ms = coalesce(@startedAtMs, started_at_ms), outcome = excluded.outcome, summary = excluded.summary, data = excluded.data`),
       // A message may come before its session is described.
       ensure: db.prepare(`
         INSERT INTO sessions (id, agent, started_at_ms, summary) VALUES (?, '', ?, '') ON CONFLICT (id) DO NOTHING`),
@@ -103,7 +106,7 @@ export class SessionMemory {
         SELECT ordinal, @sequence, @rawBytes, @frame FROM sessions WHERE id = @session`),
       page: db.prepare<[string, number, number, number, number], MessageRow>(`
         SELECT messages.id, sequence, frame FROM messages JOIN sessions ON sessions.ordinal = messages.session
-        WHERE sessions.id = ? AND (sequence > ? OR sequence = ? AND messages.id > ?)
+        WHERE sessions.id = ? AND sequence >= ? AND (sequence > ? OR messages.id > ?)
         ORDER BY sequence, messages.id LIMIT ?`),
       count: db.prepare<[number], number>('SELECT count(*) FROM messages WHERE session = ?').pluck(),
       sessions: db.prepare<[], number>('SELECT count(*) FROM sessions').pluck(),
@@ -119,18 +122,21 @@ export class SessionMemory {
   /** Describes a session, or describes it anew; its messages stay. Resolves when the write is accepted. */
   async remember(session: Session): Promise<void> {
     checkSession(session);
+    if (session.data !== undefined) canonicalJson(session.data, 'session.data');
     const data =
       session.data === undefined ? null : this.#compressor.compress(session.data, { kind: 'json' });
     const row = {
       id: session.id,
       agent: session.agent,
-      startedAtMs: session.startedAtMs ?? this.#clock.now(),
+      startedAtMs: session.startedAtMs ?? null,
+      nowMs: this.#clock.now(),
       outcome: session.outcome ?? null,
       summary: session.summary,
       data,
     };
     await this.#writer.write({
       sizeBytes: 200 + 2 * session.summary.length + (data?.byteLength ?? 0),
+      subject: subjectOf(session.id),
       apply: () => void this.#statements.put.run(row),
     });
   }
@@ -140,18 +146,20 @@ export class SessionMemory {
    * waits while the queue is full.
    */
   async append(session: string, message: string | Uint8Array): Promise<void> {
-    if (typeof session !== 'string' || session === '')
-      throw new TypeError('session must be a non-empty string');
+    checkId(session);
     if (typeof message !== 'string' && !(message instanceof Uint8Array)) {
       throw new TypeError('message must be a string or bytes');
     }
-    const bytes = typeof message === 'string' ? Buffer.from(message, 'utf8') : Uint8Array.from(message);
+    const bytes = typeof message === 'string' ? Buffer.from(message, 'utf8') : new Uint8Array(message);
+    if (bytes.byteLength > MAX_MESSAGE_BYTES)
+      throw new RangeError(`message must not be larger than ${MAX_MESSAGE_BYTES} bytes`);
     const acceptedAtMs = this.#clock.now();
     const sequence = Math.max(this.#lastNumber + 1, Math.floor(acceptedAtMs * 1000));
     this.#lastNumber = sequence;
     let frame: Uint8Array | undefined;
     await this.#writer.write({
       sizeBytes: 200 + bytes.byteLength,
+      subject: subjectOf(session),
       apply: () => {
         frame ??= this.#compressor.compress(bytes, { kind: 'bytes' });
         this.#statements.ensure.run(session, acceptedAtMs);
@@ -168,9 +176,11 @@ export class SessionMemory {
   /**
    * The messages of a session as they were given, in order; none when there is no such session. Flushes first, so that
    * every accepted message is there; reads in pages, so that a long session does not have to fit into memory.
+   * @throws {SystemError} ERR_PERF_SYSTEM_WRITE_FAILED when a message of this session could not be written yet.
    */
   async *messages(session: string): AsyncGenerator<Uint8Array> {
-    await this.#writer.flush();
+    checkId(session);
+    await this.#writer.settle(subjectOf(session));
     let sequence = 0;
     let id = 0;
     for (;;) {
@@ -186,9 +196,11 @@ export class SessionMemory {
   /** Sessions whose summary shares words with the text, most alike first (BM25, rare words count more). */
   async similar(text: string, { limit = 5, agent }: SimilarSessionsOptions = {}): Promise<SimilarSession[]> {
     if (!Number.isInteger(limit) || limit < 1) throw new RangeError('limit must be an integer of at least 1');
+    if (typeof text !== 'string') throw new TypeError('text must be a string');
+    if (agent !== undefined && typeof agent !== 'string') throw new TypeError('agent must be a string');
     const words = [...new Set(text.toLowerCase().match(/[\p{L}\p{N}_]+/gu))].slice(0, MAX_QUERY_WORDS);
     if (words.length === 0) return [];
-    await this.#writer.flush();
+    await this.#writer.settle();
     const rows = this.#db
       .prepare<unknown[], SessionRow & { score: number }>(
         `SELECT sessions.*, -bm25(session_text) AS score FROM session_text
@@ -210,24 +222,32 @@ export class SessionMemory {
     if (keepNewest !== undefined && !(Number.isInteger(keepNewest) && keepNewest >= 0)) {
       throw new RangeError('keepNewest must be an integer of at least 0');
     }
-    await this.#writer.flush();
+    await this.#writer.settle();
+    const doomed = this.#db
+      .prepare<[number, number], number>(
+        `SELECT ordinal FROM sessions WHERE started_at_ms < ? OR ordinal NOT IN (
+           SELECT ordinal FROM sessions ORDER BY started_at_ms DESC, ordinal DESC LIMIT ?)`,
+      )
+      .pluck()
+      .all(olderThanMs === undefined ? -Infinity : this.#clock.now() - olderThanMs, keepNewest ?? -1);
     let deleted = 0;
-    await this.#writer.write({
-      sizeBytes: 200,
-      apply: () => {
-        deleted = this.#db
-          .prepare(
-            `DELETE FROM sessions WHERE started_at_ms < ? OR ordinal NOT IN (
-               SELECT ordinal FROM sessions ORDER BY started_at_ms DESC, ordinal DESC LIMIT ?)`,
-          )
-          .run(
-            olderThanMs === undefined ? -Infinity : this.#clock.now() - olderThanMs,
-            keepNewest ?? -1,
-          ).changes;
-      },
-      committed: () => this.#countMessages(),
-    });
-    await this.#writer.flush();
+    const remove = this.#db.prepare<[number]>('DELETE FROM sessions WHERE ordinal = ?');
+    // One session a write: the writer groups them so that no transaction holds up the event loop for long.
+    for (const ordinal of doomed) {
+      let changes = 0;
+      await this.#writer.write({
+        sizeBytes: 200,
+        subject: PRUNING,
+        apply: () => {
+          ({ changes } = remove.run(ordinal));
+        },
+        committed: () => {
+          deleted += changes;
+        },
+      });
+    }
+    await this.#writer.settle(PRUNING);
+    this.#countMessages();
     return deleted;
   }
 
@@ -260,9 +280,25 @@ export class SessionMemory {
   }
 }
 
+const subjectOf = (session: string): string => `session ${session}`;
+const PRUNING = 'pruning';
+
+function checkId(session: string): void {
+  if (typeof session !== 'string' || session === '')
+    throw new TypeError('session must be a non-empty string');
+}
+
 function checkSession(session: Session): void {
-  if (typeof session.id !== 'string' || session.id === '')
-    throw new TypeError('session.id must be a non-empty string');
-  if (typeof session.agent !== 'string') throw new TypeError('session.agent must be a string');
-  if (typeof session.summary !== 'string') throw new TypeError('session.summary must be a string');
+  if (typeof session !== 'object' || session === null) throw new TypeError('session must be an object');
+  const { id, agent, summary, startedAtMs, outcome } = session;
+  if (typeof id !== 'string' || id === '') throw new TypeError('session.id must be a non-empty string');
+  if (typeof agent !== 'string') throw new TypeError('session.agent must be a string');
+  if (typeof summary !== 'string') throw new TypeError('session.summary must be a string');
+  if (
+    startedAtMs !== undefined &&
+    !(typeof startedAtMs === 'number' && startedAtMs >= 0 && startedAtMs < Infinity)
+  )
+    throw new RangeError('session.startedAtMs must be milliseconds since the epoch');
+  if (outcome !== undefined && outcome !== 'success' && outcome !== 'failure')
+    throw new RangeError("session.outcome must be 'success' or 'failure'");
 }

@@ -12,7 +12,7 @@ const migrations: readonly Migration[] = [
       CREATE TABLE patterns (
         id TEXT PRIMARY KEY,
         body TEXT NOT NULL,               -- the whole definition as JSON, free fields included
-        active INTEGER NOT NULL,
+        definition INTEGER NOT NULL,      -- grows with every new or changed definition, in the order of commits
         prior_confidence REAL NOT NULL,   -- what the definition said, before outcomes moved it
         successes INTEGER NOT NULL DEFAULT 0,
         failures INTEGER NOT NULL DEFAULT 0,
@@ -20,7 +20,7 @@ const migrations: readonly Migration[] = [
         created_at_ms INTEGER NOT NULL,
         last_used_ms INTEGER NOT NULL
       ) WITHOUT ROWID;
-      CREATE INDEX patterns_active ON patterns (active) WHERE active = 1;
+      CREATE UNIQUE INDEX patterns_definition ON patterns (definition);
 
       CREATE TABLE sessions (
         ordinal INTEGER PRIMARY KEY,
