@@ -64,7 +64,7 @@ export interface BullMqJobStoreOptions {
    * them in turn. Default 10.
    */
   readonly maxStalls?: number;
-  /** Told of connection errors, which are otherwise waited out: the connection is made again. */
+  /** Told of connection errors, which are otherwise waited out, and of what listeners throw. */
   readonly onError?: (error: Error) => void;
   /** Wall clock, in ms, for deadlines and ids. Leases and keys run on the clock of Redis. */
   readonly clock?: Clock;
@@ -729,7 +729,13 @@ export class BullMqJobStore<T> implements JobStore<T>, AsyncDisposable {
   #tell({ id, value, error }: WireOutcome): void {
     const outcome: JobOutcome =
       error === undefined ? { ok: true, value } : { ok: false, error: new Error(error) };
-    for (const listener of this.#outcomeListeners) listener(id, outcome);
+    for (const listener of this.#outcomeListeners) {
+      try {
+        listener(id, outcome);
+      } catch (thrown) {
+        this.#failed(thrown as Error);
+      }
+    }
   }
 
   #enter(): void {
