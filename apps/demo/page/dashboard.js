@@ -227,8 +227,16 @@ function render(snapshot) {
       number(milliseconds(query.p99Ms)),
     ]),
   );
-  const plans = Object.entries(snapshot.plans).map(([plan, chosen]) => `${plan} ${count(chosen)}`);
-  show('plans', plans.length > 0 ? `Plans chosen: ${plans.join(', ')}` : '');
+  const counted = (counts) =>
+    Object.entries(counts)
+      .map(([name, times]) => `${name} ${count(times)}`)
+      .join(', ');
+  show(
+    'plans',
+    snapshot.queries.length > 0
+      ? `Plans chosen: ${counted(snapshot.plans)}. Levels made: ${counted(snapshot.levels)}. From the cache: ${count(snapshot.cachedQueries)}.`
+      : '',
+  );
   fill(
     'top-failures',
     snapshot.topFailures.length > 0

@@ -7,7 +7,9 @@
 //   sweagent                          SWE-agent trajectories: one action and its observation a step
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 
 /** A tool call with the result it was recorded with. */
 export interface ToolResult {
@@ -48,6 +50,8 @@ export interface Recording {
   readonly resets: boolean;
 }
 
+const unzip = promisify(gunzip);
+
 /** A folder or a file that is not a recording; its message is for the user. */
 export class RecordingError extends Error {
   override readonly name = 'RecordingError';
@@ -74,7 +78,9 @@ export async function loadRecordings(folder: string): Promise<Recording[]> {
     if (!reader) continue;
     let events: ReplayEvent[];
     try {
-      const text = gunzipSync(await readFile(path.join(folder, name))).toString('utf8');
+      const text = (await unzip(await readFile(path.join(folder, name)))).toString('utf8');
+      // The dashboard is up already: parsing one file at a time leaves it its turns.
+      await nextTurn();
       events = reader.read({ text });
     } catch (cause) {
       const message = `${path.join(folder, name)} is not a recording of the kind its name says: ${messageOf(cause)}`;

@@ -39,6 +39,10 @@ export interface Snapshot {
   /** Neighbourhoods by hops, and how often the planner chose each way. */
   readonly queries: readonly (PartSnapshot & { readonly hops: number })[];
   readonly plans: Readonly<Record<string, number>>;
+  /** Levels of the searches, by the way the graph made them. */
+  readonly levels: Readonly<Record<string, number>>;
+  /** Traversals answered from the graph's cache. */
+  readonly cachedQueries: number;
   readonly topFailures: readonly FailureCount[];
   readonly detections: { readonly total: number; readonly byType: Readonly<Record<string, number>> };
   readonly memory: { readonly rssBytes: number; readonly heapUsedBytes: number; readonly level: string };
@@ -76,6 +80,8 @@ export function takeSnapshot(
       return hops > 0 ? [{ ...operation, hops }] : [];
     }),
     plans: replay.plans(),
+    levels: s.graph.queries.levels,
+    cachedQueries: s.graph.queries.cached,
     topFailures: replay.topFailures(),
     stored: {
       messages: s.sessions.messages,

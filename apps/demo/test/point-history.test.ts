@@ -30,6 +30,8 @@ function snapshot(seconds: number, events: number): Snapshot {
     graph: { nodes: 0, edges: 0 },
     queries: [{ name: 'graph.traverse', hops: 3, count: 1, failures: 0, p50Ms: 1, p99Ms: 7 }],
     plans: {},
+    levels: {},
+    cachedQueries: 0,
     topFailures: [],
     detections: { total: 0, byType: {} },
     memory: { rssBytes: 1, heapUsedBytes: 1, level: 'optimal' },

@@ -329,7 +329,8 @@ export class Batcher<T, R = void> implements AsyncDisposable {
     if (key !== undefined && typeof key !== 'string')
       throw new TypeError(`key must be a string, got ${typeof key}`);
     if (deadlineMs !== undefined) numberOption('deadlineMs', deadlineMs, 0);
-    const nowMs = this.#settings.clock.now();
+    const needsTime = this.#readsClock || deadlineMs !== undefined || key !== undefined;
+    const nowMs = needsTime ? this.#settings.clock.now() : 0;
     if (key !== undefined && this.#store === undefined) {
       const known = this.#keys.find(key, nowMs);
       if (known !== undefined) return known;

@@ -21,7 +21,7 @@ export interface RateLimiterOptions {
   readonly outputTokensPerMinute?: number;
   /** How much of a limit may go at once: what it allows in this time. 1 s to 60 s, default 60 s: all of it. */
   readonly burstMs?: number;
-  /** Slot of one caller after a refusal; shorter when more than 33 come back. Default 60 ms. */
+  /** Slot of one caller after a refusal; shorter when more than 32 come back. Default 100 ms. */
   readonly resumeSlotMs?: number;
   /** Pause after a refusal that names no time; doubles while refusals go on. Default 1 s, at most 60 s. */
   readonly defaultPauseMs?: number;
@@ -42,7 +42,10 @@ export interface RequestCost {
 }
 
 export interface RateGrant {
-  /** Corrects the estimate when the answer says what it cost; what was drawn too much is there again. */
+  /**
+   * Corrects the estimate when the answer says what it cost; what was drawn too much is there again. Call it once the
+   * answer is there even when nothing is to be corrected: what is not settled counts as on its way.
+   */
   settle(actual: Omit<RequestCost, 'requests'> | number): void;
 }
 
@@ -60,7 +63,7 @@ export interface RateLimiterStats {
 const MINUTE_MS = 60_000;
 const MAX_DEFAULT_PAUSE_MS = 60_000;
 /** Those who come back after a refusal are spread over about this. */
-const RESUME_SPREAD_MS = 2000;
+const RESUME_SPREAD_MS = 3200;
 const NAMES: readonly LimitName[] = ['requests', 'tokens', 'inputTokens', 'outputTokens'];
 const PRIORITIES = 8;
 /** Rounding of the bucket arithmetic must not make a caller wait for a billionth of a token. */
@@ -109,6 +112,10 @@ export class RateLimiter {
   readonly #maxWaiting: number;
   readonly #clock: Clock;
   readonly #random: () => number;
+  /** Cost of the grants that have not been settled, by limit. */
+  readonly #outstanding = new Float64Array(NAMES.length);
+  /** Cost of all grants ever, by limit. */
+  readonly #drawn = new Float64Array(NAMES.length);
   #waiting = 0;
   #granted = 0;
   #refusals = 0;
@@ -125,7 +132,7 @@ export class RateLimiter {
     this.#clock = options.clock ?? monotonicClock;
     this.#random = options.random === undefined ? Math.random : functionOption('random', options.random);
     this.#burstMs = numberOption('burstMs', options.burstMs ?? MINUTE_MS, 1000, MINUTE_MS);
-    this.#resumeSlotMs = numberOption('resumeSlotMs', options.resumeSlotMs ?? 60, 0);
+    this.#resumeSlotMs = numberOption('resumeSlotMs', options.resumeSlotMs ?? 100, 0);
     this.#defaultPauseMs = numberOption(
       'defaultPauseMs',
       options.defaultPauseMs ?? 1000,
@@ -183,9 +190,10 @@ export class RateLimiter {
 
   /**
    * Tells what the server answered. Limits and levels are learned from any answer; only a refusal (429, 503, 529) makes
-   * everybody wait, at least as long as its `retry-after`.
+   * everybody wait, at least as long as its `retry-after`. With the grant of the request, levels that were estimated too
+   * low are raised again; without it they are only lowered.
    */
-  observe(status: number, headers: ResponseHeaders = {}): void {
+  observe(status: number, headers: ResponseHeaders = {}, grant?: RateGrant): void {
     integerOption('status', status, 100, 599);
     const reading = readHeaders(status, headers, wallClock.now());
     for (const { name, limit, remaining } of reading.limits) {
@@ -193,8 +201,10 @@ export class RateLimiter {
       const bucket = this.#buckets.get(name);
       if (bucket === undefined || remaining === undefined) continue;
       bucket.refill(this.#clock.now());
-      // Ours also counts what is on its way and the server has not seen, so the lower of the two is right.
-      bucket.level = Math.min(bucket.level, remaining);
+      // Never more than it says. Ours may be lower because we estimate: there is surely what it says less all that the
+      // server may not have seen, which is what was on its way when this request went and what has gone since.
+      const unseen = grant instanceof Grant ? grant.unseen(NAMES.indexOf(name), this.#drawn) : Infinity;
+      bucket.level = Math.min(remaining, Math.max(bucket.level, remaining - unseen));
     }
     if (isRefusal(status)) this.#pause(reading.retryAfterMs);
     else if (status < 400) this.#refusalsInARow = 0;
@@ -281,16 +291,17 @@ export class RateLimiter {
       this.#drawSlot();
     }
     this.#draw(costs, 1);
-    return {
-      settle: (actual) => {
-        const actualCosts = costsOf(typeof actual === 'number' ? { tokens: actual } : actual);
-        actualCosts[0] = costs[0] as number;
-        this.#draw(costs, -1);
-        this.#draw(actualCosts, 1);
-        costs.set(actualCosts);
-        this.#arm();
-      },
-    };
+    const unseenBefore = this.#outstanding.map((cost, i) => cost - (this.#drawn[i] as number));
+    add(this.#outstanding, costs, 1);
+    add(this.#drawn, costs, 1);
+    return new Grant(unseenBefore, (actual, isFirst) => {
+      if (isFirst) add(this.#outstanding, costs, -1);
+      actual[0] = costs[0] as number;
+      this.#draw(costs, -1);
+      this.#draw(actual, 1);
+      costs.set(actual);
+      this.#arm();
+    });
   }
 
   #draw(costs: Float64Array, times: number): void {
@@ -322,6 +333,33 @@ export class RateLimiter {
       waiter.resolve(this.#go(waiter.costs));
     }
   }
+}
+
+class Grant implements RateGrant {
+  /** By limit: on its way when this went, less all drawn by then. */
+  readonly #unseenBefore: Float64Array;
+  readonly #correct: (actual: Float64Array, isFirst: boolean) => void;
+  #settled = false;
+
+  constructor(unseenBefore: Float64Array, correct: (actual: Float64Array, isFirst: boolean) => void) {
+    this.#unseenBefore = unseenBefore;
+    this.#correct = correct;
+  }
+
+  settle(actual: Omit<RequestCost, 'requests'> | number): void {
+    const costs = costsOf(typeof actual === 'number' ? { tokens: actual } : actual);
+    this.#correct(costs, !this.#settled);
+    this.#settled = true;
+  }
+
+  /** At most this much has gone out that the server had not seen when it answered this request. */
+  unseen(limit: number, drawn: Float64Array): number {
+    return (this.#unseenBefore[limit] as number) + (drawn[limit] as number);
+  }
+}
+
+function add(sums: Float64Array, costs: Float64Array, times: number): void {
+  for (let i = 0; i < sums.length; i++) (sums[i] as number) += times * (costs[i] as number);
 }
 
 function isWaiting(waiter: Waiter): boolean {

@@ -2,9 +2,10 @@
  * Starts work when there is room for it: each task reserves what its profile needs of a budget (memory, CPU, I/O) and
  * the sum of the reservations never exceeds it.
  *
- * Tasks wait by profile; a round looks at the head of each profile, best effective priority first (level minus
- * waited time over agingMs), and starts what fits, so small tasks fill the gaps that large ones leave. A task that has
- * waited `maxWaitMs` is not overtaken any more: nothing else starts until it fits. That is the bound on starvation.
+ * Tasks wait by profile; a round looks at the head of each profile, best effective priority first (level minus waited
+ * time over agingMs; among equals the one that looks most like what is free), and starts what fits, so small tasks fill
+ * the gaps that large ones leave. A task that has waited `maxWaitMs` is not overtaken any more: nothing else starts until
+ * it fits. That is the bound on starvation.
  *
  * What a profile really uses is learned from what its tasks report. A reservation is the largest use seen lately plus
  * a margin; before `LEARN_AFTER` reports, and when nothing is reported, it is what the profile says. A task that reports
@@ -324,7 +325,7 @@ export class ResourceScheduler {
         overdue = task;
       }
       if (!fits(profile.reserves, free)) continue;
-      if (best === undefined || this.#comesBefore(task, best, nowMs)) best = task;
+      if (best === undefined || this.#comesBefore(task, best, nowMs, free)) best = task;
     }
     if (overdue === undefined) return best;
     return fits(overdue.profile.reserves, free) ? overdue : undefined;
@@ -350,11 +351,27 @@ export class ResourceScheduler {
     }
   }
 
-  #comesBefore(a: Task, b: Task, nowMs: number): boolean {
+  /**
+   * Of equal urgency the one whose needs look most like what is free, so that what is scarce and what is plenty are used up
+   * together (Grandl et al., "Multi-resource packing for cluster schedulers", SIGCOMM 2014); then the older one.
+   */
+  #comesBefore(a: Task, b: Task, nowMs: number, free: Float64Array): boolean {
     const levelOf = (task: Task): number =>
       task.priority - Math.floor((nowMs - task.enqueuedAtMs) / this.#agingMs);
     const difference = levelOf(a) - levelOf(b);
-    return difference === 0 ? a.enqueuedAtMs < b.enqueuedAtMs : difference < 0;
+    if (difference !== 0) return difference < 0;
+    const alignment = this.#alignment(a, free) - this.#alignment(b, free);
+    return alignment === 0 ? a.enqueuedAtMs < b.enqueuedAtMs : alignment > 0;
+  }
+
+  #alignment(task: Task, free: Float64Array): number {
+    let sum = 0;
+    for (let r = 0; r < RESOURCES.length; r++) {
+      const budget = this.#budget[r] as number;
+      if (budget === Infinity) continue;
+      sum += ((task.profile.reserves[r] as number) / budget) * ((free[r] as number) / budget);
+    }
+    return sum;
   }
 
   #start(task: Task): void {

@@ -114,11 +114,20 @@ describe('learning', () => {
     });
   });
 
-  test('a level never rises by what the server says: it has not seen what is on its way', async () => {
+  test('what is on its way is not forgotten when the server has not seen it', async () => {
     const limiter = new RateLimiter({ tokensPerMinute: 60_000 });
-    await limiter.acquire(10_000);
-    limiter.observe(200, { 'x-ratelimit-remaining-tokens': '60000' });
-    expect(available(limiter, 'tokens')).toBe(50_000);
+    const first = await limiter.acquire(10_000);
+    const second = await limiter.acquire(10_000);
+    limiter.observe(200, { 'x-ratelimit-remaining-tokens': '60000' }, first);
+    expect(available(limiter, 'tokens')).toBe(40_000);
+    first.settle(1000);
+    second.settle(10_000);
+    const third = await limiter.acquire(1000);
+    expect(available(limiter, 'tokens')).toBe(48_000);
+    limiter.observe(200, { 'x-ratelimit-remaining-tokens': '55000' });
+    expect(available(limiter, 'tokens')).toBe(48_000);
+    limiter.observe(200, { 'x-ratelimit-remaining-tokens': '55000' }, third);
+    expect(available(limiter, 'tokens')).toBe(54_000);
   });
 
   test('a changed limit keeps what was drawn', async () => {

@@ -15,13 +15,13 @@ test('tasks run when they fit, and small ones fill the gaps', async () => {
       order.push(name);
       await sleep(100);
     });
-  const all = [submit('large', 80), submit('larger', 90), submit('small', 20)];
+  const all = [submit('large', 80), submit('less large', 70), submit('small', 20)];
   await vi.advanceTimersByTimeAsync(0);
   expect(order).toEqual(['large', 'small']);
   expect(scheduler.stats().reserved.memoryBytes).toBe(100);
   await vi.advanceTimersByTimeAsync(200);
   await Promise.all(all);
-  expect(order).toEqual(['large', 'small', 'larger']);
+  expect(order).toEqual(['large', 'small', 'less large']);
   expect(scheduler.stats()).toMatchObject({
     running: 0,
     waiting: 0,
@@ -40,6 +40,7 @@ test('after maxWaitMs nothing overtakes a task', async () => {
     while (!stop.signal.aborted) await scheduler.submit(profile, () => sleep(70));
   };
   const loops = streams.map(loop);
+  await vi.advanceTimersByTimeAsync(0);
   const large = scheduler.submit({ name: 'large', memoryBytes: 95 }, async () => {
     largeStartedMs = performance.now() - startMs;
   });
@@ -50,6 +51,22 @@ test('after maxWaitMs nothing overtakes a task', async () => {
   await Promise.all(loops);
   expect(largeStartedMs).toBeGreaterThanOrEqual(1000);
   expect(largeStartedMs).toBeLessThanOrEqual(1140);
+});
+
+test('of equal urgency the one that looks like what is free goes first', async () => {
+  const scheduler = new ResourceScheduler({ budget: { memoryBytes: 100, cpu: 10 } });
+  const order: string[] = [];
+  const submit = (name: string, memoryBytes: number, cpu: number): Promise<void> =>
+    scheduler.submit({ name, memoryBytes, cpu }, async () => {
+      order.push(name);
+      await sleep(100);
+    });
+  const all = [submit('fills memory', 80, 1)];
+  await vi.advanceTimersByTimeAsync(0);
+  all.push(submit('wants memory', 20, 1), submit('wants cores', 5, 9));
+  await vi.advanceTimersByTimeAsync(300);
+  await Promise.all(all);
+  expect(order).toEqual(['fills memory', 'wants cores', 'wants memory']);
 });
 
 test('urgent first; waiting raises a task one level per agingMs', async () => {

@@ -102,6 +102,7 @@ function threeHops(name: (typeof GRAPHS)[number], cteGoal: number, kuzuGoal: num
         nodes: 0,
         edges: 0,
         neighbourhoods: [],
+        shortestPaths: [],
         list: [],
       };
       if (graph.edges === 0)

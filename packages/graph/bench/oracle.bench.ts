@@ -15,7 +15,9 @@ export const cases: readonly MeasureCase[] = [
     about: `${OPERATIONS} random writes with queries, compactions, reopenings and crashes, against an oracle.`,
     forks: 1,
     async measure({ scratchDir }) {
-      const done = await liveRandomly(OPERATIONS, mulberry32(42), (name) => join(scratchDir, name));
+      const done = await liveRandomly(OPERATIONS, mulberry32(42), (name) => join(scratchDir, name), {
+        writesPerQuery: 25,
+      });
       return [
         // A difference throws, and the case fails.
         { name: 'differences', value: 0, unit: '', target: { atMost: 0 } },

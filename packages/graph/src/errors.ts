@@ -5,6 +5,7 @@ export type GraphErrorCode =
   | 'ERR_PERF_GRAPH_TOO_LARGE'
   | 'ERR_PERF_GRAPH_TOO_DEEP'
   | 'ERR_PERF_GRAPH_CORRUPT'
+  | 'ERR_PERF_GRAPH_FORMAT'
   | 'ERR_PERF_GRAPH_NEWER_SCHEMA';
 
 /** What `@perf/graph` throws when the state of the graph or its file, not an argument, is at fault. */

@@ -20,6 +20,7 @@ import { fewestHops, leastWeight } from './shortest-path.ts';
 import type { OrdinalPath } from './shortest-path.ts';
 import { QueryLog } from './query-log.ts';
 import type { QueryStats } from './query-log.ts';
+import type { EdgeRow } from './store.ts';
 import { cacheKey, MIN_CACHED_VISITS, TraversalCache } from './traversal-cache.ts';
 import { degreeStatistics, sizeAlerts } from './degree-statistics.ts';
 import type { DegreeStatistics, SizeAlert } from './degree-statistics.ts';
@@ -129,6 +130,7 @@ const DEFAULT_STALENESS_MS = 0.005;
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const DEFAULT_CHANGE_LOG_BYTES = 64 * 1024 * 1024;
 const SEARCH_PAGE = 256;
+const EDGES_PER_PAGE = 1_024;
 
 /** A graph in SQLite, walked in memory. All calls but `stream` and `compact` are synchronous. */
 export class Graph implements Disposable {
@@ -266,6 +268,32 @@ export class Graph implements Disposable {
     const to = this.#live.image.ids.ordinalOf(target);
     const key = this.#live.edgeTypes.keyOf(type);
     return from === -1 || to === -1 || key === undefined ? undefined : this.#readEdge(from, key, to);
+  }
+
+  /** Every node in the order of creation, read a page at a time; writes meanwhile may or may not be seen. */
+  *nodes(): Generator<GraphNode, void, undefined> {
+    this.#fresh();
+    for (const node of this.#nodes.all()) {
+      yield node;
+      this.#checkOpen();
+    }
+  }
+
+  /** Every edge, read a page at a time; writes meanwhile may or may not be seen. */
+  *edges(): Generator<GraphEdge, void, undefined> {
+    this.#fresh();
+    for (let after: [number, number, number] = [-1, -1, -1]; ;) {
+      const rows = this.#live.store.scanWholeEdges(after, EDGES_PER_PAGE);
+      this.#live.freshen();
+      for (const row of rows) {
+        after = [row.source, row.type, row.target];
+        const source = this.#live.image.ordinalOfKey(row.source);
+        const target = this.#live.image.ordinalOfKey(row.target);
+        if (source !== -1 && target !== -1) yield this.#edgeOf(source, row.type, target, row);
+        this.#checkOpen();
+      }
+      if (rows.length < EDGES_PER_PAGE) return;
+    }
   }
 
   /** Distinct neighbours, in the order of their ordinals. */
@@ -579,9 +607,13 @@ export class Graph implements Disposable {
   }
 
   #readEdge(source: number, type: number, target: number): GraphEdge | undefined {
-    const { image, store, edgeTypes } = this.#live;
+    const { image, store } = this.#live;
     const row = store.edge(image.keyOf(source), type, image.keyOf(target));
-    if (row === undefined) return undefined;
+    return row === undefined ? undefined : this.#edgeOf(source, type, target, row);
+  }
+
+  #edgeOf(source: number, type: number, target: number, row: EdgeRow): GraphEdge {
+    const { image, edgeTypes } = this.#live;
     return {
       source: image.ids.idOf(source),
       target: image.ids.idOf(target),

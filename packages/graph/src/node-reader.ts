@@ -10,6 +10,7 @@ import type { TypeTable } from './type-table.ts';
 
 /** What an entry costs beyond its strings and bytes, roughly: the row, its key, the links of the cache. */
 const ROW_OVERHEAD_BYTES = 256;
+const PAGE_ROWS = 512;
 
 export interface CacheStats {
   readonly hits: number;
@@ -76,6 +77,16 @@ export class NodeReader {
       const row = found.get(key);
       return row === undefined ? undefined : this.#nodeOf(row);
     });
+  }
+
+  /** Every node, by ascending key, a page at a time. */
+  *all(): Generator<GraphNode> {
+    for (let after = -1; ;) {
+      const rows = this.#store.scanWholeNodes(after, PAGE_ROWS);
+      for (const row of rows) yield this.#nodeOf(row);
+      if (rows.length < PAGE_ROWS) return;
+      after = rows.at(-1)?.key ?? after;
+    }
   }
 
   /** What a filter gets: the row is read when content, metadata, embedding or time is asked for. */

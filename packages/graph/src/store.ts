@@ -273,6 +273,20 @@ export class Store {
     >;
   }
 
+  /** Edges after one in clustered order, whole. */
+  scanWholeEdges(
+    after: readonly [source: number, type: number, target: number],
+    limit: number,
+  ): readonly (EdgeRow & { readonly source: number; readonly type: number; readonly target: number })[] {
+    const sql = `SELECT source, type, target, weight, valid_from_ms AS validFromMs, valid_to_ms AS validToMs, metadata
+      FROM graph_edges WHERE (source, type, target) > (?, ?, ?) ORDER BY source, type, target LIMIT ?`;
+    return this.#statement(sql).all(...after, limit) as (EdgeRow & {
+      source: number;
+      type: number;
+      target: number;
+    })[];
+  }
+
   // Search.
 
   /** Keys of the nodes whose content matches, best first. */

@@ -15,7 +15,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-it.each([1, 2, 3])('never differs from an oracle through a long random life (seed %i)', async (seed) => {
-  const done = await liveRandomly(2_500, seeded(seed), (name) => path(`${seed}-${name}`));
-  expect(done.queries).toBeGreaterThan(800);
+it.each([1, 2])('never differs from an oracle through a long random life (seed %i)', async (seed) => {
+  const done = await liveRandomly(1_500, seeded(seed), (name) => path(`${seed}-${name}`));
+  expect(done.queries).toBeGreaterThan(450);
 });

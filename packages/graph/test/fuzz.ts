@@ -93,7 +93,7 @@ export async function liveRandomly(
   operations: number,
   random: () => number,
   path: (name: string) => string,
-  ids = 900,
+  { ids = 900, writesPerQuery = 3 } = {},
 ): Promise<{
   readonly queries: number;
   readonly reopened: number;
@@ -220,7 +220,7 @@ export async function liveRandomly(
 
   for (let done = 0; done < operations; done++) {
     write();
-    if (done % 3 === 0) compare();
+    if (done % writesPerQuery === 0) compare();
     const dice = random();
     if (dice < 0.001) {
       await graph.compact();

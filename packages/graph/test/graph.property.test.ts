@@ -191,7 +191,7 @@ it('answers like a graph of Maps after any sequence of writes, compactions and r
         graph.close();
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 40 },
   );
 });
 
@@ -233,6 +233,6 @@ it('forgets a transaction that throws, nested or not, in memory as in the file',
       }
       graph.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

@@ -222,7 +222,7 @@ describe('stream', () => {
       found.push(...batch.map(({ id }) => id));
       if (found.length === 1) {
         graph.deleteNode('llvm');
-        for (let i = 0; i < 5_000; i++)
+        for (let i = 0; i < 1_500; i++)
           graph.putEdge({ source: 'bob', target: `new ${i % 2_000}`, type: 'made' });
       }
     }

@@ -144,8 +144,8 @@ describe('a pattern library', () => {
     using library = PatternLibrary.open({ path, clock });
     library.putAll([
       { id: 'a', source: 'x' },
-      { id: 'b', source: 'y' },
-      { id: 'c', source: 'z' },
+      { id: 'b', source: '[y-z]+' },
+      { id: 'c', source: 'z?' },
     ]);
     library.recordHits(['c', 'b', 'c']);
     const { set } = library.load();

@@ -7,9 +7,9 @@
 //   goes back in time. An overlay that holds nothing is not there.
 // - Counts are written as increments and definitions by themselves, so that of two processes neither overwrites what the
 //   other has counted or defined. A definition that is tried again never replaces one that was accepted after it.
-// - When another process has committed (`PRAGMA data_version`), rows in memory are dropped, and definitions that are new
-//   since are handed out by `takeChanges`. Definitions are numbered inside the transaction, so numbers grow in the order
-//   of commits.
+// - When another process has committed (`PRAGMA data_version`, looked at once in each millisecond of the clock), rows in
+//   memory are dropped, and definitions that are new since are handed out by `takeChanges`. Definitions are numbered
+//   inside the transaction, so numbers grow in the order of commits.
 // - Outcomes move a pattern's confidence: it is the mean of a Beta distribution that starts at the confidence the
 //   definition came with, worth PRIOR_OUTCOMES outcomes, and counts every success and failure after that.
 import { MemoryCache } from '@perf/cache';
@@ -111,6 +111,7 @@ export class PatternRepository {
   readonly #hits = new Set<Overlay>();
   readonly #statements;
   #dataVersion = 0;
+  #lookedAtMs = Number.NaN;
   #sequence = 0;
   /** Newest definition that `takeChanges` has handed out. */
   #lastDefinition = 0;
@@ -296,7 +297,11 @@ export class PatternRepository {
     return this.#count;
   }
 
+  /** Once a millisecond: asking SQLite costs as much as reading a row, several times what memory does. */
   #seeOthers(): void {
+    const nowMs = Math.floor(this.#clock.now());
+    if (nowMs === this.#lookedAtMs) return;
+    this.#lookedAtMs = nowMs;
     const version = this.#statements.dataVersion.get() ?? 0;
     if (version === this.#dataVersion) return;
     this.#dataVersion = version;

@@ -162,6 +162,7 @@ export class PerformanceSystem implements AsyncDisposable {
     const tier = SqliteTier.open({
       path: configuration.cachePath,
       maxBytes: configuration.diskCacheBytes,
+      clock: configuration.clock,
     });
     opened.defer(() => tier.close());
     const cache = new TieredCache<unknown>({

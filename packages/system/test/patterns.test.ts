@@ -257,30 +257,37 @@ describe('detect', () => {
 describe('two systems on one folder', () => {
   it('see what the other has flushed: new, changed and switched off patterns', async () => {
     const dir = scratchFolder();
-    const one = await openSystem({ dir });
-    const two = await openSystem({ dir });
+    const clock = new FakeClock();
+    const one = await openSystem({ dir, clock });
+    const two = await openSystem({ dir, clock });
+    const flush = async (): Promise<void> => {
+      await one.flush();
+      clock.nowMs += 1;
+    };
     void one.storePattern(refused);
     expect(two.getPattern('refused')).toBeUndefined();
-    await one.flush();
+    await flush();
     expect(two.getPattern('refused')).toMatchObject(refused);
     expect(ids(two.detect('ECONNREFUSED x'))).toEqual(['refused']);
     expect(two.getStatistics().patterns.stored).toBe(1);
     await one.storePattern({ ...refused, source: 'ENOTFOUND' });
-    await one.flush();
+    await flush();
     expect(two.getPattern('refused')?.source).toBe('ENOTFOUND');
     expect(ids(two.detect('ENOTFOUND'))).toEqual(['refused']);
     await one.storePattern({ ...refused, active: false });
-    await one.flush();
+    await flush();
     expect(two.detect('ENOTFOUND ECONNREFUSED x')).toEqual([]);
   });
 });
 
 it('two systems on one folder add up what they count', async () => {
   const dir = scratchFolder();
-  const one = await openSystem({ dir });
-  const two = await openSystem({ dir });
+  const clock = new FakeClock();
+  const one = await openSystem({ dir, clock });
+  const two = await openSystem({ dir, clock });
   await one.storePattern(refused);
   await one.flush();
+  clock.nowMs += 1;
   for (let n = 0; n < 5; n++) {
     for (const system of [one, two]) {
       system.detect('ECONNREFUSED x');
@@ -288,6 +295,7 @@ it('two systems on one folder add up what they count', async () => {
     }
   }
   await Promise.all([one.flush(), two.flush()]);
+  clock.nowMs += 1;
   for (const system of [one, two])
     expect(system.getPattern('refused')).toMatchObject({ usageCount: 10, confidence: 10 / 20 });
 });

@@ -1,0 +1,2 @@
+export { exportGraph, importGraph } from './transfer.ts';
+export type { FormatName, ImportOptions, ImportReport } from './transfer.ts';
