@@ -465,8 +465,10 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       this.#shed++;
       const error = new BatchError('ERR_PERF_BATCH_SHED', 'dropped to make room for a more urgent item');
       if (shedChannel.hasSubscribers) shedChannel.publish({ priority: victim.priority, id: victim.id });
-      this.#endDead(victim, error);
+      if (this.#store === undefined) this.#endDead(victim, error);
+      else this.#endShed(victim, error);
     }
+    this.#sendSettlements();
     return true;
   }
 
@@ -688,6 +690,13 @@ export class Batcher<T, R = void> implements AsyncDisposable {
       if (job.state !== FAILED) this.#bury(job, item, error);
       this.#fail(job, error);
     });
+  }
+
+  /** Its room is needed now, not when the store has written its end down: the ticket goes first. */
+  #endShed(job: Job<T, R>, error: unknown): void {
+    this.#collect({ id: job.id, kind: 'dead', attempts: job.attempt, error }, undefined);
+    this.#bury(job, job.item, error);
+    this.#fail(job, error);
   }
 
   #bury(job: Job<T, R>, item: T, error: unknown): void {

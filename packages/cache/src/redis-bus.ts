@@ -17,6 +17,8 @@ export interface RedisBusOptions {
   readonly key: Uint8Array | KeyObject;
   /** Default `perf-cache:invalidate`. */
   readonly channel?: string;
+  /** `publish` waits only this long for Redis; the message stays on its way. Default 100. */
+  readonly timeoutMs?: number;
   /** Messages kept while there is no connection; beyond, one message that drops everything. Default 10,000. */
   readonly maxOwed?: number;
   /** Messages that were not understood or wrongly signed, and connection errors. */
@@ -41,6 +43,7 @@ export class RedisBus implements InvalidationBus {
   readonly #key: Uint8Array | KeyObject;
   readonly #channel: string;
   readonly #maxOwed: number;
+  readonly #timeoutMs: number;
   readonly #onError: ((error: CacheError) => void) | undefined;
   readonly #listeners = new Set<(message: InvalidationMessage) => void>();
   readonly #origin: string = randomUUID();
@@ -59,6 +62,7 @@ export class RedisBus implements InvalidationBus {
     this.#key = checkKey(options.key);
     this.#channel = checkString('channel', options.channel ?? 'perf-cache:invalidate');
     this.#maxOwed = checkInteger('maxOwed', options.maxOwed ?? 10_000, 1, 2 ** 20);
+    this.#timeoutMs = checkInteger('timeoutMs', options.timeoutMs ?? 100, 1, 60_000);
     this.#onError = options.onError?.bind(options);
     this.#subscriber = options.client.duplicate({ maxRetriesPerRequest: null });
     this.#subscriber.on('error', (cause) => this.#report('the connection failed', cause));
@@ -75,7 +79,7 @@ export class RedisBus implements InvalidationBus {
     await this.#subscribed;
   }
 
-  /** Resolves when Redis has the message, or when it is noted to be sent later. */
+  /** Resolves when Redis has the message, when that takes too long, or when it is noted to be sent later. */
   async publish(message: InvalidationMessage): Promise<void> {
     if (this.#closed) throw new CacheError('ERR_PERF_CACHE_CLOSED', 'the bus is closed');
     if (this.#client.status !== 'ready' || this.#owed.length > 0) {
@@ -104,8 +108,17 @@ export class RedisBus implements InvalidationBus {
   async #send(message: InvalidationMessage): Promise<void> {
     const envelope: Envelope = { origin: this.#origin, serial: ++this.#serial, message };
     const body = JSON.stringify(envelope);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#timeoutMs);
+    });
+    await Promise.race([this.#deliverToRedis(message, this.#mac(body).toString('hex') + body), late]);
+    clearTimeout(timer);
+  }
+
+  async #deliverToRedis(message: InvalidationMessage, text: string): Promise<void> {
     try {
-      await this.#client.publish(this.#channel, this.#mac(body).toString('hex') + body);
+      await this.#client.publish(this.#channel, text);
     } catch (cause) {
       this.#owe(message);
       this.#report('a message could not be published', cause);

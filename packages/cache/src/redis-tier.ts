@@ -66,7 +66,9 @@ export class RedisTier implements Tier {
 
   async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     this.#throwIfClosed();
-    const frames = await this.#attempt(() => this.#client.mgetBuffer(keys.map((key) => this.#entryKey(key))));
+    const frames = await this.#attempt(() =>
+      this.#withinTime(this.#client.mgetBuffer(keys.map((key) => this.#entryKey(key)))),
+    );
     if (frames === undefined) return keys.map(() => undefined);
     return keys.map((key, i) => {
       const frame = frames[i];
@@ -76,28 +78,30 @@ export class RedisTier implements Tier {
 
   async setMany(entries: readonly Entry[]): Promise<void> {
     this.#throwIfClosed();
-    const done = await this.#attempt(() => this.#sendEntries(entries));
+    const done = await this.#attempt(() => this.#withinTime(this.#sendEntries(entries)));
     if (done === undefined) this.#owe(entries.map((entry) => entry.key));
   }
 
   async deleteMany(keys: readonly string[]): Promise<number> {
     this.#throwIfClosed();
     if (keys.length === 0) return 0;
-    const deleted = await this.#attempt(() => this.#client.unlink(keys.map((key) => this.#entryKey(key))));
+    const deleted = await this.#attempt(() =>
+      this.#withinTime(this.#client.unlink(keys.map((key) => this.#entryKey(key)))),
+    );
     if (deleted === undefined) this.#owe(keys);
     return deleted ?? 0;
   }
 
   async deleteByTag(tag: string): Promise<readonly string[]> {
     this.#throwIfClosed();
-    const deleted = await this.#attempt(() => this.#sendTagDeletion(tag));
+    const deleted = await this.#attempt(() => this.#withinTime(this.#sendTagDeletion(tag)));
     if (deleted === undefined) this.#owedTags.add(tag);
     return deleted ?? [];
   }
 
   async clear(): Promise<void> {
     this.#throwIfClosed();
-    const done = await this.#attempt(() => this.#sendClear(), false);
+    const done = await this.#attempt(() => this.#sendClear());
     if (done === undefined) this.#owesClear = true;
   }
 
@@ -114,13 +118,13 @@ export class RedisTier implements Tier {
   }
 
   /** The result, or `undefined` when Redis cannot be asked, fails, or does not answer in time. */
-  async #attempt<T>(send: () => Promise<T>, limited = true): Promise<T | undefined> {
+  async #attempt<T>(send: () => Promise<T>): Promise<T | undefined> {
     if (this.#client.status !== 'ready' || !(await this.#repay())) {
       this.#counters.degraded++;
       return undefined;
     }
     try {
-      return await (limited ? this.#withinTime(send()) : send());
+      return await send();
     } catch (cause) {
       this.#counters.degraded++;
       this.#onError?.(
@@ -235,8 +239,10 @@ export class RedisTier implements Tier {
     const pattern = `${this.#prefix.replace(/[\\*?[\]]/g, String.raw`\$&`)}*`;
     let cursor = '0';
     do {
-      const [next, names] = await this.#client.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
-      if (names.length > 0) await this.#client.unlink(names);
+      const [next, names] = await this.#withinTime(
+        this.#client.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT),
+      );
+      if (names.length > 0) await this.#withinTime(this.#client.unlink(names));
       cursor = next;
     } while (cursor !== '0');
     return true;

@@ -44,6 +44,8 @@ const ESTIMATE_ENTRIES = 1024;
 /** Size of an entry assumed before any was seen, to scale the sketch and the shadows of a byte-limited cache. */
 const ASSUMED_ENTRY_BYTES = 1024;
 const COUNT_LIMIT = 2 ** 24;
+/** A charge is kept in 32 bits. */
+const MAX_CHARGE = 2 ** 32 - 1;
 /**
  * Hits of followed keys shown to the shadows per insertion. While nothing is inserted nothing is evicted, so which
  * policy runs does not matter, and a cache that only hits need not pay for the shadows.
@@ -208,7 +210,7 @@ export class SlotStore<K, V> implements MemoryStore<K, V> {
     this.#drain();
     const bytes = this.#bytesToCharge(key, value, sizeBytes);
     const present = this.#slots.get(key);
-    if (this.#maxBytes !== undefined && bytes > this.#maxBytes) {
+    if (this.#maxBytes !== undefined && bytes > Math.min(this.#maxBytes, MAX_CHARGE)) {
       if (present !== undefined) this.#release(present);
       this.#evictions++;
       this.#onEvict?.(key, value, 'oversized');

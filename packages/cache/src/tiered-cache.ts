@@ -702,9 +702,19 @@ export class TieredCache<V> implements AsyncDisposable {
     if (running !== undefined) this.#counters.coalesced++;
     if (stale !== undefined && this.#isRevalidating(stale)) {
       flight.hold();
+      if (running === undefined) this.#inBackground(this.#refreshed(key, flight));
       return this.#serveStale(stale);
     }
     return this.#await(key, flight, stale, options.signal);
+  }
+
+  /** Nobody waits for a refresh behind a stale value, so its failure is reported. */
+  async #refreshed(key: string, flight: Flight<Loaded<V>>): Promise<void> {
+    try {
+      await flight.promise;
+    } catch (cause) {
+      throw new CacheError('ERR_PERF_CACHE_REFRESH', `refreshing ${JSON.stringify(key)} failed`, { cause });
+    }
   }
 
   #startFlight(
@@ -802,6 +812,9 @@ export class TieredCache<V> implements AsyncDisposable {
   }
 
   #keepLoaded(key: string, value: V, options: SetOptions): Promise<unknown> | undefined {
+    // A slow read of the tiers from before the load would bring back what the load replaced.
+    this.#tickets.voidKey(key);
+    this.#reads.delete(key);
     if (value === undefined) {
       const { negativeTtlMs } = this.#options;
       if (negativeTtlMs === undefined) return undefined;

@@ -176,6 +176,29 @@ describe.skipIf(noRedis !== undefined)('with Redis', () => {
     },
   );
 
+  test('a Redis that accepts everything and answers nothing holds nobody up', async () => {
+    const client = await connect();
+    const tier = new RedisTier({ client, prefix, timeoutMs: 20 });
+    const bus = new RedisBus({ client, key, channel: `${prefix}silent`, timeoutMs: 20 });
+    await bus.ready();
+    const cache = new TieredCache<string>({ memory: { maxEntries: 10 }, tiers: [tier], bus });
+    const direct = await connect();
+    // The server answers no other client for this long.
+    await direct.call('CLIENT', 'PAUSE', '400', 'ALL');
+    await cache.set('a', 'value');
+    expect([cache.peek('a'), await cache.get('none')]).toEqual(['value', undefined]);
+    await cache.deleteByTag('t');
+    await cache.clear();
+    expect(tier.stats()['timeouts']).toBeGreaterThan(2);
+    await vi.waitFor(async () => expect(await direct.exists(`${prefix}e:a`)).toBe(0), 5000);
+    await vi.waitFor(async () => {
+      await cache.set('b', 'back');
+      expect(await direct.exists(`${prefix}e:b`)).toBe(1);
+    }, 5000);
+    expect(await direct.exists(`${prefix}e:a`)).toBe(0);
+    await cache.close();
+  });
+
   test('options out of range are refused by name', async () => {
     const client = await connect();
     expect(() => new RedisTier({ client, timeoutMs: 0 })).toThrow(/timeoutMs/);

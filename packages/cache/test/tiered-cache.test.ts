@@ -1,7 +1,7 @@
 import { serialize } from 'node:v8';
 import { describe, expect, test, vi } from 'vitest';
 import { CacheError, TieredCache } from '@perf/cache';
-import type { TieredCacheOptions } from '@perf/cache';
+import type { Entry, TieredCacheOptions } from '@perf/cache';
 import { MapTier } from './map-tier.ts';
 
 interface Setup<V> {
@@ -363,6 +363,42 @@ describe('stale values', () => {
     expect(await cache.getOrLoad('a', load)).toBe(2);
     expect(cache.stats().staleServed).toBe(2);
     expect(await cache.get('a')).toBe(2);
+  });
+
+  test('a refresh that fails behind a stale value is reported', async () => {
+    const { cache, time, errors } = setup<number>({ ttlMs: 100, staleWhileRevalidateMs: 1000, tiers: [] });
+    await cache.set('a', 1);
+    time.now += 150;
+    const down = new Error('down');
+    expect(await cache.getOrLoad('a', () => Promise.reject<number>(down))).toBe(1);
+    await ticks();
+    expect(errors).toMatchObject([{ code: 'ERR_PERF_CACHE_REFRESH', cause: down }]);
+  });
+
+  test('a slow read of the tiers does not bring back what a load has replaced', async () => {
+    const gate = deferred<void>();
+    class SlowlyAnswering extends MapTier {
+      slow = false;
+
+      override async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+        const entries = await super.getMany(keys);
+        if (this.slow) await gate.promise;
+        return entries;
+      }
+    }
+    const tier = new SlowlyAnswering('slow');
+    const { cache, time } = setup<number>({ ttlMs: 100, graceMs: 1000, tiers: [tier] });
+    await cache.set('a', 1);
+    await cache.clear({ tier: 'memory' });
+    time.now += 150;
+    tier.slow = true;
+    const reading = cache.getMany(['a']);
+    await ticks();
+    tier.slow = false;
+    expect(await cache.getOrLoad('a', () => Promise.resolve(2))).toBe(2);
+    gate.resolve();
+    expect((await reading).size).toBe(0);
+    expect(cache.peek('a')).toBe(2);
   });
 
   test('get never serves a stale value', async () => {

@@ -44,7 +44,8 @@ function ourGraph({ graph, dir }: Input): Graph {
   const ours = Graph.open({ path: join(dir, 'ours.db') });
   ours.putEdges(graph.list);
   ours.close();
-  return Graph.open({ path: join(dir, 'ours.db') });
+  // Without caches: the same questions are asked again and again here.
+  return Graph.open({ path: join(dir, 'ours.db'), cacheBytes: 0 });
 }
 
 function adjacencyMap({ list }: RecordedGraph): Map<string, string[]> {

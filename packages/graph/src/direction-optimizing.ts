@@ -21,12 +21,12 @@ import type { Walk } from './traverse-options.ts';
 export type LevelMode = 'sparse' | 'dense' | 'bottom-up';
 
 /** Bottom-up when the frontier has more than one edge in this many (Beamer's alpha; measured, see DESIGN.md). */
-const ALPHA = 3;
+export const ALPHA = 3;
 /** Dense when the frontier has more edges than this times the words of the bitset. */
 const DENSE_FACTOR = 1;
 /** Smaller frontiers are not even summed up. */
 const MIN_FRONTIER = 64;
-const MIN_EDGES = 4_096;
+export const MIN_DENSE_EDGES = 4_096;
 
 export interface Level {
   readonly image: GraphImage;
@@ -37,7 +37,10 @@ export interface Level {
   readonly to: number;
 }
 
-/** The cheapest mode for the next level. A filter on edges leaves only the sparse one. */
+/**
+ * The cheapest mode for the next level. A filter on edges leaves only the sparse one. Bottom-up may be answered while
+ * the side it reads is still in the snapshot: `isLoaded` tells.
+ */
 export function cheapestMode({ image, walk, scratch, from, to }: Level): LevelMode {
   if (to - from < MIN_FRONTIER || walk.edgeTypes !== undefined || walk.validAtMs !== undefined)
     return 'sparse';
@@ -49,11 +52,15 @@ export function cheapestMode({ image, walk, scratch, from, to }: Level): LevelMo
       edges += ends[node]! - starts[node]!;
     }
   }
-  if (edges < MIN_EDGES) return 'sparse';
-  const opposite = oppositeOf(walk.direction);
-  const isLoaded = (opposite === 'out' || image.has('in')) && (opposite === 'in' || image.has('out'));
-  if (isLoaded && edges * ALPHA > image.edges * sides.length) return 'bottom-up';
+  if (edges < MIN_DENSE_EDGES) return 'sparse';
+  if (edges * ALPHA > image.edges * sides.length) return 'bottom-up';
   return edges > image.ordinals * (DENSE_FACTOR / 32) ? 'dense' : 'sparse';
+}
+
+/** Whether the side that bottom-up reads is in memory. */
+export function isLoaded(image: GraphImage, walk: Walk): boolean {
+  const opposite = oppositeOf(walk.direction);
+  return (opposite === 'out' || image.has('in')) && (opposite === 'in' || image.has('out'));
 }
 
 /** Appends the next level to the queue in order of ordinals; returns the new tail. */

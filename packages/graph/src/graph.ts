@@ -22,6 +22,7 @@ import { QueryLog } from './query-log.ts';
 import type { QueryStats } from './query-log.ts';
 import type { EdgeRow } from './store.ts';
 import { cacheKey, MIN_CACHED_VISITS, TraversalCache } from './traversal-cache.ts';
+import type { Dependencies } from './traversal-cache.ts';
 import { degreeStatistics, sizeAlerts } from './degree-statistics.ts';
 import type { DegreeStatistics, SizeAlert } from './degree-statistics.ts';
 import { passes, streamNodes } from './stream.ts';
@@ -143,6 +144,11 @@ export class Graph implements Disposable {
   readonly #pool = new ScratchPool();
   readonly #source: TraversalSource;
   #closed = false;
+  /**
+   * Whether a search wanted the side that a snapshot had not read yet. The next one reads it: the first answer of a
+   * cold process is not to wait for it.
+   */
+  #missedSide = false;
 
   private constructor(db: Database, ownsDb: boolean, settings: Settings) {
     this.#db = db;
@@ -438,8 +444,14 @@ export class Graph implements Disposable {
 
   /** How `traverse` with the same arguments would go about it, without doing it. */
   explain(start: string | readonly string[], options: TraverseOptions): TraversePlan {
-    const { walk, starts } = this.#search(start, options);
-    return planTraversal(this.#live.image, walk, starts, options.maxDepth, options.strategy ?? 'auto');
+    const { walk, selection, starts } = this.#search(start, options);
+    const { image } = this.#live;
+    const { maxDepth, strategy = 'auto' } = options;
+    const key = cacheKey(walk, selection, starts, options);
+    const cached =
+      selection.filter === undefined &&
+      this.#cache?.has(key, dependenciesOf(image, walk, selection)) === true;
+    return planTraversal({ image, walk, starts, maxDepth, strategy, cached });
   }
 
   // Life.
@@ -548,15 +560,14 @@ export class Graph implements Disposable {
     const walk = walkOf(options, this.#live.edgeTypes);
     const selection = selectionOf(options, this.#live.nodeTypes);
     options.signal?.throwIfAborted();
-    this.#live.ensure(walk.direction);
+    this.#live.ensure(this.#missedSide ? 'both' : walk.direction);
     return { walk, selection, starts: this.#ordinalsOf('start', start) };
   }
 
   #run({ walk, selection, starts }: Search, options: TraverseOptions, startedAt: number): Found {
     const { maxDepth, strategy, signal } = options;
     const { image } = this.#live;
-    const readsNodes = selection.nodeTypes !== undefined || selection.minConfidence > 0;
-    const dependencies = { image, edgeTypes: walk.edgeTypes, readsNodes };
+    const dependencies = dependenciesOf(image, walk, selection);
     // One hop is cheaper than a look into the cache, and nobody knows what a filter depends on.
     const cache = maxDepth > 1 && selection.filter === undefined ? this.#cache : undefined;
     const isWorthALook = cache !== undefined && !cache.isEmpty;
@@ -583,6 +594,7 @@ export class Graph implements Disposable {
       cache.set(key ?? cacheKey(walk, selection, starts, options), found, dependencies);
     }
     this.#log.traversed(maxDepth, found.modes);
+    this.#missedSide ||= found.missedSide;
     if (strategy === 'dfs') this.#log.depthFirst++;
     this.#log.publish('traverse', startedAt, maxDepth, found.ordinals.length);
     return found;
@@ -638,6 +650,10 @@ export class Graph implements Disposable {
       cost,
     };
   }
+}
+
+function dependenciesOf(image: GraphImage, { edgeTypes }: Walk, selection: Selection): Dependencies {
+  return { image, edgeTypes, readsNodes: selection.nodeTypes !== undefined || selection.minConfidence > 0 };
 }
 
 const NO_CACHE: CacheStats = { hits: 0, misses: 0, entries: 0, sizeBytes: 0 };

@@ -4,7 +4,7 @@
 // be walked, nodes deleted meanwhile are left out, nodes created meanwhile are not visited.
 
 import { setImmediate } from 'node:timers/promises';
-import { nextEdge, sidesOf } from './expand.ts';
+import { expandLevel, nextEdge, sidesOf } from './expand.ts';
 import type { GraphImage } from './graph-image.ts';
 import type { GraphNode } from './inputs.ts';
 import type { ScratchPool } from './scratch-pool.ts';
@@ -62,8 +62,6 @@ function* candidateBatches(pool: ScratchPool, search: StreamSearch): Generator<r
   const { queue, visited } = scratch;
   // Ordinals that did not exist when the scratch was taken have no bit in it.
   const bound = image.ordinals;
-  const mask = image.nodeMask;
-  const sides = sidesOf(image, walk.direction);
   let tail = 0;
   let batch: number[] = [];
   try {
@@ -71,39 +69,63 @@ function* candidateBatches(pool: ScratchPool, search: StreamSearch): Generator<r
       visited[start >>> 5]! |= 1 << (start & 31);
       queue[tail++] = start;
     }
+    // Nodes are handed over before they are expanded: the first batch does not wait for the rows of its hubs.
+    let emitted = 0;
     let levelEnd = tail;
     let depth = 0;
-    for (let at = 0; at < tail; at++) {
-      if (at === levelEnd) {
-        depth++;
-        levelEnd = tail;
-      }
-      const node = queue[at]!;
-      if (passes(image, search.selection, node)) {
-        batch.push(node);
-        if (batch.length === search.batchSize) {
-          yield batch;
-          batch = [];
+    for (let at = 0; ;) {
+      for (; at < tail && tail - emitted < search.batchSize; at++) {
+        if (at === levelEnd) {
+          depth++;
+          levelEnd = tail;
         }
+        if (depth === search.maxDepth) break;
+        tail = expandRow(image, walk, queue, visited, at, tail, bound);
       }
-      if (depth === search.maxDepth) continue;
-      for (const side of sides) {
-        const end = side.ends[node]!;
-        for (let i = nextEdge(side, side.starts[node]!, end, image.nodeBits, walk); i < end;) {
-          const neighbour = side.words[i]! & mask;
-          const bit = 1 << (neighbour & 31);
-          if (neighbour < bound && (visited[neighbour >>> 5]! & bit) === 0) {
-            visited[neighbour >>> 5]! |= bit;
-            queue[tail++] = neighbour;
-          }
-          i = nextEdge(side, i + 1, end, image.nodeBits, walk);
-        }
+      if (emitted === tail) break;
+      for (const end = Math.min(tail, emitted + search.batchSize); emitted < end; emitted++) {
+        const node = queue[emitted]!;
+        if (passes(image, search.selection, node)) batch.push(node);
+        if (batch.length < search.batchSize) continue;
+        yield batch;
+        batch = [];
       }
     }
     if (batch.length > 0) yield batch;
   } finally {
     pool.give(scratch, tail);
   }
+}
+
+/** Appends the unvisited neighbours of queue[at] that existed when the stream began. */
+function expandRow(
+  image: GraphImage,
+  walk: Walk,
+  queue: Uint32Array,
+  visited: Int32Array,
+  at: number,
+  tail: number,
+  bound: number,
+): number {
+  const node = queue[at]!;
+  const mask = image.nodeMask;
+  for (const side of sidesOf(image, walk.direction)) {
+    if (image.ordinals === bound) {
+      tail = expandLevel(image, side, walk, queue, visited, at, at + 1, tail, Infinity);
+      continue;
+    }
+    const end = side.ends[node]!;
+    for (let i = nextEdge(side, side.starts[node]!, end, image.nodeBits, walk); i < end;) {
+      const neighbour = side.words[i]! & mask;
+      const bit = 1 << (neighbour & 31);
+      if (neighbour < bound && (visited[neighbour >>> 5]! & bit) === 0) {
+        visited[neighbour >>> 5]! |= bit;
+        queue[tail++] = neighbour;
+      }
+      i = nextEdge(side, i + 1, end, image.nodeBits, walk);
+    }
+  }
+  return tail;
 }
 
 /** The part of a selection that needs no row. */

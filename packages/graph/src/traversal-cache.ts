@@ -49,6 +49,12 @@ export class TraversalCache {
     return this.#entries.size === 0;
   }
 
+  /** Whether `get` would answer. */
+  has(key: string, on: Dependencies): boolean {
+    const entry = this.#entries.peek(key);
+    return entry !== undefined && isCurrent(entry, on);
+  }
+
   /** A copy of the finished traversal, if nothing that it depends on has changed. */
   get(key: string, on: Dependencies): Found | undefined {
     const entry = this.#entries.get(key);

@@ -1,6 +1,6 @@
 // Level-by-level breadth-first search, and what it returns.
 
-import { cheapestMode, expandBottomUp, expandDense } from './direction-optimizing.ts';
+import { cheapestMode, expandBottomUp, expandDense, isLoaded } from './direction-optimizing.ts';
 import type { LevelMode } from './direction-optimizing.ts';
 import { GraphError } from './errors.ts';
 import { expandLevel, nextEdge, sidesOf } from './expand.ts';
@@ -106,6 +106,8 @@ export interface Found extends Selected {
   readonly visited: number;
   /** Levels made in each mode. */
   readonly modes: Readonly<Record<LevelMode, number>>;
+  /** Whether a level would have been cheaper with the side that is not in memory yet. */
+  readonly missedSide: boolean;
 }
 
 /** Decides about nodes one by one. */
@@ -127,18 +129,19 @@ interface Progress {
   /** End of the queue. */
   tail: number;
   readonly modes: Record<LevelMode, number>;
+  missedSide: boolean;
 }
 
 /** Runs a whole traversal. */
 export function breadthFirst(pool: ScratchPool, search: BreadthFirst): Found {
   const scratch = pool.take(search.image.ordinals);
-  const progress = { tail: 0, modes: { sparse: 0, dense: 0, 'bottom-up': 0 } };
+  const progress = { tail: 0, modes: { sparse: 0, dense: 0, 'bottom-up': 0 }, missedSide: false };
   try {
     const found =
       search.select === undefined
         ? unselected(search, scratch, progress)
         : selected(search, search.select, scratch, progress);
-    return { ...found, visited: progress.tail, modes: progress.modes };
+    return { ...found, visited: progress.tail, modes: progress.modes, missedSide: progress.missedSide };
   } finally {
     pool.give(scratch, progress.tail);
   }
@@ -254,7 +257,11 @@ function expand(
   const { queue, visited } = scratch;
   const level = { image, walk, scratch, from, to };
   // A limit is soon reached: only the sparse way can stop in the middle of a level.
-  const chosen = stopAt !== Infinity ? 'sparse' : mode === 'auto' ? cheapestMode(level) : mode;
+  let chosen = stopAt !== Infinity ? 'sparse' : mode === 'auto' ? cheapestMode(level) : mode;
+  if (chosen === 'bottom-up' && !isLoaded(image, walk)) {
+    progress.missedSide = true;
+    chosen = 'dense';
+  }
   progress.modes[chosen]++;
   if (chosen === 'bottom-up') {
     progress.tail = expandBottomUp(level);

@@ -236,3 +236,33 @@ it('forgets a transaction that throws, nested or not, in memory as in the file',
     { numRuns: 40 },
   );
 });
+
+it('streams exactly the nodes of a traversal, whatever the batch size', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(operation, { maxLength: 40 }),
+      walkArbitrary,
+      fc.nat(5),
+      fc.integer({ min: 1, max: 5 }),
+      fc.option(fc.nat(6), { nil: undefined }),
+      async (operations, walk, maxDepth, batchSize, limit) => {
+        using graph = Graph.open({ path: ':memory:' });
+        for (const op of operations) applyToGraph(graph, op);
+        const options = { maxDepth, ...walk, limit, ...(maxDepth > 2 && { minConfidence: 0.5 }) };
+        const streamed: string[] = [];
+        for await (const batch of graph.stream(['a', 'b'], { ...options, batchSize })) {
+          expect(batch.length).toBeGreaterThan(0);
+          expect(batch.length).toBeLessThanOrEqual(batchSize);
+          streamed.push(...batch.map((node) => node.id));
+        }
+        const whole = graph.traverse(['a', 'b'], { ...options, limit: undefined });
+        const depthOf = new Map(whole.ids.map((node, at) => [node, whole.depths[at]]));
+        expect(new Set(streamed).size).toBe(Math.min(limit ?? Infinity, whole.size));
+        // By ascending distance; the order within one distance is its own.
+        const depths = streamed.map((node) => depthOf.get(node));
+        expect(depths).toEqual(Array.from(whole.depths.slice(0, streamed.length)));
+      },
+    ),
+    { numRuns: 200 },
+  );
+});

@@ -310,7 +310,13 @@ describe('explain', () => {
   it('tells the strategy, what it expects to find and what else there was', () => {
     using graph = family();
     const plan = graph.explain('ann', { maxDepth: 2 });
-    expect(plan).toMatchObject({ strategy: 'bfs', alternatives: [{ strategy: 'dfs' }] });
+    expect(plan).toMatchObject({
+      strategy: 'bfs',
+      layout: 'key',
+      cached: false,
+      levels: ['sparse', 'sparse'],
+    });
+    expect(plan.alternatives.map(({ plan: name }) => name)).toEqual(['depth-first', 'from the cache']);
     expect(plan.estimatedNodes).toBeGreaterThan(1);
     expect(graph.explain('ann', { maxDepth: 2, strategy: 'dfs' }).strategy).toBe('dfs');
     expect(graph.explain('nobody', { maxDepth: 2 })).toMatchObject({ estimatedNodes: 0, estimatedEdges: 0 });

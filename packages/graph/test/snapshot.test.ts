@@ -52,6 +52,24 @@ it('opens from the snapshot that close wrote, with the same answers', () => {
   expect(graph.stats()).toMatchObject({ snapshotLoads: 1, rebuilds: { missing: 0, corrupt: 0 } });
 });
 
+it('answers the same before and after the other side has been read', () => {
+  const file = path('sides.db');
+  const graph = Graph.open({ path: file });
+  // Two hops from a hub to more edges than it takes to want the other side.
+  graph.putEdges(Array.from({ length: 200 }, (_, at) => ({ source: 'hub', target: `m${at}`, type: 'a' })));
+  graph.putEdges(
+    Array.from({ length: 8_000 }, (_, at) => ({ source: `m${at % 200}`, target: `n${at}`, type: 'a' })),
+  );
+  graph.close();
+  using reopened = Graph.open({ path: file, cacheBytes: 0 });
+  const answers = Array.from({ length: 3 }, () =>
+    reopened.traverse('hub', { maxDepth: 2 }).ids.toSorted().join(),
+  );
+  expect(answers[0]?.split(',')).toHaveLength(8_201);
+  expect(new Set(answers).size).toBe(1);
+  expect(reopened.stats().queries.levels).toEqual({ sparse: 3, dense: 1, 'bottom-up': 2 });
+});
+
 it('writes no snapshot and reads none when it is turned off', () => {
   const file = path('off.db');
   Graph.open({ path: file, snapshot: false }).close();

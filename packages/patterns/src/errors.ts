@@ -11,7 +11,9 @@ export type PatternsErrorCode =
   /** The set, library or matcher has no pattern of that id. */
   | 'ERR_PERF_PATTERNS_UNKNOWN_ID'
   /** Used after `close()`. */
-  | 'ERR_PERF_PATTERNS_CLOSED';
+  | 'ERR_PERF_PATTERNS_CLOSED'
+  /** What is to be imported is not in the format it was said to be. */
+  | 'ERR_PERF_PATTERNS_IMPORT';
 
 /** What `@perf/patterns` throws when data or state, not an argument, is at fault. */
 export class PatternsError extends Error {

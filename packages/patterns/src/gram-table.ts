@@ -19,6 +19,8 @@ import type { UnitSets } from './unit-sets.ts';
 export const GRAM_SHIFT = 6;
 export const GRAM_MASK: number = 2 ** (3 * GRAM_SHIFT) - 1;
 const GRAM = 3;
+/** How much a literal filed under the same gram adds to the chance of a text to hold it. */
+const PER_NEIGHBOUR = 0.004;
 const FILTER_WORDS = 2 ** (3 * GRAM_SHIFT - 5);
 /** Heads of chains per filed gram. */
 const SPARSITY = 2;
@@ -58,10 +60,15 @@ export class GramTable {
     this.stride = STRIDES.find((stride) => texts.every((text) => fits(text, stride, statistics))) ?? 1;
     if (texts.length === 0) this.stride = 1;
     const filed: Filed[] = [];
+    const loads = new Uint16Array(GRAM_MASK + 1);
     texts.forEach((text, literal) => {
       for (let phase = 0; phase < this.stride; phase++) {
-        const end = rarestGram(text, phase, this.stride, statistics);
-        for (const gram of gramsOf(text, end, classes, literals.sets)) filed.push({ gram, literal, end });
+        const loadAt = (end: number): number => loads[firstGram(text, end, classes, literals.sets)] as number;
+        const end = rarestGram(text, phase, this.stride, statistics, loadAt);
+        for (const gram of gramsOf(text, end, classes, literals.sets)) {
+          filed.push({ gram, literal, end });
+          loads[gram] = (loads[gram] as number) + 1;
+        }
       }
     });
     const heads = 2 ** Math.max(4, Math.ceil(Math.log2(filed.length * SPARSITY + 1)));
@@ -133,11 +140,20 @@ function fits(text: string, stride: number, statistics: GramStatistics): boolean
 }
 
 /** Where the least common gram of a phase ends, -1 when there is none; with a stride of 1 it may be a pair. */
-function rarestGram(text: string, phase: number, stride: number, statistics: GramStatistics): number {
+function rarestGram(
+  text: string,
+  phase: number,
+  stride: number,
+  statistics: GramStatistics,
+  loadAt: (end: number) => number = () => 0,
+): number {
   let rarest = -1;
   let least = Infinity;
   for (let end = 2 + phase; end < text.length; end += stride) {
-    const commonness = statistics.ofGram(text, end);
+    let commonness = statistics.ofGram(text, end);
+    if (commonness >= least) continue;
+    // A place where many others are filed already makes each of them dearer.
+    commonness += PER_NEIGHBOUR * loadAt(end);
     if (commonness < least) [rarest, least] = [end, commonness];
   }
   if (rarest !== -1 || stride > 1) return rarest;
@@ -165,6 +181,16 @@ function gramsOf(text: string, end: number, classes: UnitClasses, sets: UnitSets
     for (const b of second) for (const c of third) grams.add((a << (2 * GRAM_SHIFT)) ^ (b << GRAM_SHIFT) ^ c);
   }
   return grams;
+}
+
+/** One of the grams at a place of a literal. */
+function firstGram(text: string, end: number, classes: UnitClasses, sets: UnitSets): number {
+  let gram = 0;
+  for (let place = end - 2; place <= end; place++) {
+    const [member] = sets.membersOf(text.charCodeAt(place)) ?? [];
+    gram = (gram << GRAM_SHIFT) | (member === undefined ? 0 : (classes.of[member] as number));
+  }
+  return gram & GRAM_MASK;
 }
 
 /** Every class, and 0 for the units of none. */

@@ -8,3 +8,5 @@ export type {
   PruneOptions,
   StoredPattern,
 } from './pattern-library.ts';
+export { fromGrok, fromList, fromUapCore } from './pattern-import.ts';
+export type { UapSection } from './pattern-import.ts';

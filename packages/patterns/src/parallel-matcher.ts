@@ -15,6 +15,7 @@ import { PatternsError } from './errors.ts';
 import type { PatternMatch } from './pattern-def.ts';
 import {
   packTexts,
+  unpackLists,
   PROGRESS_CELLS,
   PROGRESS_PATTERN,
   PROGRESS_SEQUENCE,
@@ -182,7 +183,9 @@ export class ParallelMatcher implements AsyncDisposable {
     const stop = new AbortController();
     const watch = this.#watch(progress, stop);
     try {
-      return { kind: 'done', results: (await this.#pool.run(task, { signal: stop.signal })) as unknown[] };
+      const answer: unknown = await this.#pool.run(task, { signal: stop.signal });
+      const results = kind === 'ids' ? unpackLists(answer as Uint32Array, this.#ids) : (answer as unknown[]);
+      return { kind: 'done', results };
     } catch (error) {
       const stopped = watch.stopped();
       if (stopped === undefined) throw this.#closed ? closedError(error) : error;

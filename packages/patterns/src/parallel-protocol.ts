@@ -44,3 +44,19 @@ export function* textsOf({ units, lengths }: Pick<MatcherTask, 'units' | 'length
     at += length * UNIT_BYTES;
   }
 }
+
+/** Lists of numbers as one array: for each list its length, then its members. */
+export function packLists(lists: readonly (readonly number[])[]): Uint32Array {
+  return Uint32Array.from(lists.flatMap((list) => [list.length, ...list]));
+}
+
+export function unpackLists<T>(packed: Uint32Array, names: readonly T[]): T[][] {
+  const lists: T[][] = [];
+  for (let at = 0; at < packed.length;) {
+    const stop = at + 1 + (packed[at] as number);
+    const list: T[] = [];
+    for (at++; at < stop; at++) list.push(names[packed[at] as number] as T);
+    lists.push(list);
+  }
+  return lists;
+}

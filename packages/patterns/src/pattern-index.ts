@@ -11,7 +11,7 @@ import { GramStatistics } from './gram-statistics.ts';
 import type { Pattern } from './pattern-def.ts';
 import type { RegexFactors } from './regex-factors.ts';
 import { planFor, type SearchPlan } from './search-plan.ts';
-import { chooseTrigger, type TriggerChoice } from './trigger-choice.ts';
+import { chooseTrigger, withoutShortCompany, type TriggerChoice } from './trigger-choice.ts';
 import type { UnitSets } from './unit-sets.ts';
 import type { Searchable } from './verifier.ts';
 
@@ -197,7 +197,7 @@ function chooseTriggers(
   prefilter: Prefilter,
 ): readonly TriggerChoice[] {
   if (prefilter === 'never') return indexed.map(() => UNFILTERED);
-  const choices = indexed.map(({ factors }) => chooseTrigger(factors, statistics));
+  const choices = withoutShortCompany(indexed.map(({ factors }) => chooseTrigger(factors, statistics)));
   if (prefilter === 'always') return choices;
   const scanned = choices.filter(({ trigger, atStart }) => trigger !== undefined && !atStart);
   if (scanned.length >= FEWEST_FILTERED) return choices;

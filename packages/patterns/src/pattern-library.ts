@@ -124,9 +124,12 @@ export class PatternLibrary implements Disposable {
   /** Hits not written yet: id to count and time of the last one. */
   #pending = new Map<string, { count: number; lastMs: number }>();
   #timer: NodeJS.Timeout | undefined;
+  /** SQLite's counter of commits by other connections. */
+  #dataVersion: number;
 
   private constructor(db: Database, options: Required<Omit<LibraryOptions, 'path' | 'durability'>>) {
     this.#db = db;
+    this.#dataVersion = dataVersion(db);
     this.#clock = options.clock;
     this.#maxPendingHits = options.maxPendingHits;
     this.#flushIntervalMs = options.flushIntervalMs;
@@ -235,6 +238,41 @@ export class PatternLibrary implements Disposable {
     return compilePatterns(rows.map(definitionOf), options);
   }
 
+  /**
+   * Whether another connection, usually of another process, has changed the file since the last call (or since the
+   * library was opened). Costs one read of the database header; what this library writes does not count.
+   */
+  changedElsewhere(): boolean {
+    const version = dataVersion(this.#open());
+    const changed = version !== this.#dataVersion;
+    this.#dataVersion = version;
+    return changed;
+  }
+
+  /**
+   * Brings a set that was loaded from here up to date: what is gone or inactive is removed, what is new or different is
+   * added at the end. Returns whether anything changed. Where the order of ids matters, load again instead.
+   */
+  refresh(set: PatternSet): boolean {
+    const wanted = new Map(
+      this.#active()
+        .map(definitionOf)
+        .map((def) => [def.id, def]),
+    );
+    let changed = false;
+    for (const def of set.definitions()) {
+      const now = wanted.get(def.id);
+      if (now !== undefined && isSame(def, now)) wanted.delete(def.id);
+      else changed = set.remove(def.id) || changed;
+    }
+    for (const def of wanted.values()) changed = set.add(def) === undefined || changed;
+    return changed;
+  }
+
+  #active(): Row[] {
+    return this.#open().prepare('SELECT * FROM pattern WHERE active = 1 ORDER BY ordinal').all() as Row[];
+  }
+
   /** Compiles the regexes of the patterns that hit most, so that the first texts do not wait. Returns how many. */
   warm(set: PatternSet, limit = 256): number {
     checkPositive('limit', limit);
@@ -338,6 +376,20 @@ export class PatternLibrary implements Disposable {
     if (!this.#db.open) throw new PatternsError('ERR_PERF_PATTERNS_CLOSED', 'the pattern library is closed');
     return this.#db;
   }
+}
+
+function dataVersion(db: Database): number {
+  return Number(db.pragma('data_version', { simple: true }));
+}
+
+function isSame(one: PatternDef, other: PatternDef): boolean {
+  return (
+    one.source === other.source &&
+    one.flags === other.flags &&
+    one.type === other.type &&
+    one.priority === other.priority &&
+    one.confidence === other.confidence
+  );
 }
 
 function confidenceOf({ prior, successes, failures }: Row): number {

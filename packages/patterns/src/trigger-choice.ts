@@ -15,12 +15,13 @@ export interface TriggerChoice {
 /** A trigger with a smaller chance needs no company. */
 const RARE = 0.02;
 /** What has a greater chance is in most texts anyway. */
-const COMMON = 0.5;
+const COMMON = 0.8;
 const MAX_ALSO = 3;
-/** Shorter literals are common, and keep the filter from sampling. */
-const MIN_ALSO_LENGTH = 3;
+/** Where all triggers are this long the filter samples, and shorter literals would keep it from that. */
+const SAMPLED = 5;
+const LONG = 8;
 /** Clauses of more literals cost more to look for than they save. */
-const MAX_ALSO_LITERALS = 32;
+const MAX_ALSO_LITERALS = 64;
 /** Variants of one thing: how much the chances of all but the most common literal are worth. */
 const VARIANTS = 4;
 /** What it costs not to know where a match starts. */
@@ -39,7 +40,6 @@ export function chooseTrigger(factors: RegexFactors, statistics: GramStatistics)
   for (const { clause, cost } of costs.slice(1)) {
     if (also.length === MAX_ALSO || best.cost < RARE || cost > COMMON || factors.literal !== undefined) break;
     if (clause.literals.length > MAX_ALSO_LITERALS || isAtStart(clause, anchored)) continue;
-    if (clause.literals.some((literal) => literal.length < MIN_ALSO_LENGTH)) continue;
     if (![best.clause, ...also].some((other) => implies(other, clause))) also.push(clause);
   }
   return { trigger: best.clause, atStart, also };
@@ -48,6 +48,24 @@ export function chooseTrigger(factors: RegexFactors, statistics: GramStatistics)
 /** Whether the literals of the clause can only stand at the start of the text. */
 function isAtStart({ minOffset, maxOffset }: Clause, anchored: boolean): boolean {
   return anchored && minOffset === 0 && maxOffset === 0;
+}
+
+/** Drops the company that would keep the filter from sampling. */
+export function withoutShortCompany(choices: readonly TriggerChoice[]): readonly TriggerChoice[] {
+  let least = Infinity;
+  for (const { trigger, atStart } of choices) {
+    if (trigger !== undefined && !atStart) least = Math.min(least, shortest(trigger));
+  }
+  if (least < SAMPLED) return choices;
+  const enough = Math.min(LONG, least);
+  return choices.map((choice) => ({
+    ...choice,
+    also: choice.also.filter((clause) => shortest(clause) >= enough),
+  }));
+}
+
+function shortest({ literals }: Clause): number {
+  return literals.reduce((length, literal) => Math.min(length, literal.length), Infinity);
 }
 
 /** Whether seeing the one is seeing the other. */

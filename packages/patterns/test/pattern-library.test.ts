@@ -187,6 +187,30 @@ describe('a pattern library', () => {
     }
   });
 
+  it('notices what another connection changes and brings a set up to date', () => {
+    using library = PatternLibrary.open({ path, clock });
+    library.putAll([
+      { id: 'a', source: 'x' },
+      { id: 'b', source: 'x' },
+    ]);
+    const { set } = library.load();
+    expect(library.changedElsewhere()).toBe(false);
+    expect(library.refresh(set)).toBe(false);
+    {
+      using other = PatternLibrary.open({ path, clock });
+      other.delete('a');
+      other.putAll([
+        { id: 'b', source: 'y' },
+        { id: 'c', source: 'x' },
+      ]);
+    }
+    expect(library.changedElsewhere()).toBe(true);
+    expect(library.changedElsewhere()).toBe(false);
+    expect(library.refresh(set)).toBe(true);
+    expect(set.ids('x')).toEqual(['c']);
+    expect(set.ids('y')).toEqual(['b']);
+  });
+
   it('names the option that is wrong', () => {
     expect(() => PatternLibrary.open({ path: '' })).toThrow(/path/);
     expect(() => PatternLibrary.open({ path, maxPendingHits: 0 })).toThrow(RangeError);
