@@ -1,67 +1,73 @@
 /**
- * A Redis for tests: one of their own if the program is installed, else one that answers on the usual port. `undefined` with a
- * printed reason when there is neither, unless PERF_REQUIRE_SERVICES=1 makes that a failure.
+ * A Redis for tests: one of their own when `redis-server` is installed, otherwise a reachable one, otherwise a reason to
+ * skip. With PERF_REQUIRE_SERVICES=1 there is no skipping.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { Redis } from 'ioredis';
 
 export interface TestRedis {
+  readonly host: string;
   readonly port: number;
+  /** Stops the server if it was started here. */
   stop(): Promise<void>;
 }
 
-export async function startRedis(): Promise<TestRedis | undefined> {
-  if (spawnSync('redis-server', ['--version']).status === 0) return ownRedis();
-  if (await answers(6379)) return { port: 6379, stop: async () => undefined };
-  const reason = 'no redis-server to start and nothing answers on 127.0.0.1:6379';
-  if (process.env['PERF_REQUIRE_SERVICES'] === '1') throw new Error(reason);
-  process.stdout.write(`skipped: ${reason}\n`);
-  return undefined;
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
-async function ownRedis(): Promise<TestRedis> {
-  const dir = mkdtempSync(path.join(tmpdir(), 'redis-'));
+async function startServer(): Promise<TestRedis> {
   const port = await freePort();
-  const server = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', dir],
-    {
-      stdio: 'ignore',
-    },
-  );
-  const ended = new Promise((resolve) => server.on('exit', resolve));
-  while (!(await answers(port))) {
-    if (server.exitCode !== null) throw new Error(`redis-server ended with ${server.exitCode}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  let isReady = false;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!line.includes('Ready to accept connections')) continue;
+    isReady = true;
+    break;
   }
+  if (!isReady) throw new Error('redis-server did not start');
+  child.stdout.resume();
   return {
+    host: '127.0.0.1',
     port,
     stop: async () => {
-      server.kill('SIGKILL');
-      await ended;
-      rmSync(dir, { recursive: true, force: true });
+      child.kill('SIGTERM');
+      await exited;
     },
   };
 }
 
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' }, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on('error', () => resolve(false));
-  });
+async function isReachable(host: string, port: number): Promise<boolean> {
+  const redis = new Redis({ host, port, lazyConnect: true, retryStrategy: () => null });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    redis.disconnect();
+  }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+/** The Redis, or why there is none. */
+export async function testRedis(): Promise<TestRedis | string> {
+  const isInstalled = spawnSync('redis-server', ['--version']).status === 0;
+  if (isInstalled) return startServer();
+  if (await isReachable('127.0.0.1', 6379)) {
+    return { host: '127.0.0.1', port: 6379, stop: async () => undefined };
+  }
+  const reason = 'there is no redis-server program, and no Redis at 127.0.0.1:6379';
+  if (process.env['PERF_REQUIRE_SERVICES'] === '1') throw new Error(reason);
+  return reason;
 }
