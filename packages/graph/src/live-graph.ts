@@ -598,7 +598,7 @@ export class LiveGraph {
     this.#journal = journal;
     const isOver = (): boolean => this.#closed || this.image !== old;
     const image = await inSlices(compactionSteps(old, orderFor(old)), isOver, ref);
-    if (image === undefined) return;
+    if (image === undefined || isOver()) return;
     const { snapshotPath } = this.#options;
     if (snapshotPath !== undefined) {
       const point = { identity: this.store.identity(), redoFrom, upTo: this.#at };
