@@ -21,8 +21,8 @@ export const npmPatterns: readonly StarterPattern[] = defineStarter('npm', [
     regex:
       /\bnpm (?:ERR!|error) code (?:E404|ETARGET)\b|\bERR_PNPM_(?:FETCH_404|NO_MATCHING_VERSION)\b|^error Couldn't find (?:any versions for|package) "/m,
     matches: [
-      'npm ERR! code E404\nnpm ERR! 404 Not Found - GET https://registry.npmjs.org/nope',
-      ' ERR_PNPM_FETCH_404  GET https://registry.npmjs.org/nope: Not Found - 404',
+      'npm ERR! code E404\nnpm ERR! 404 Not Found - GET https://registry.example.com/nope',
+      ' ERR_PNPM_FETCH_404  GET https://registry.example.com/nope: Not Found - 404',
       'error Couldn\'t find any versions for "react" that matches "99"',
     ],
     misses: ['npm 404 page'],
