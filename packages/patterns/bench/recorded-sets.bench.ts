@@ -78,16 +78,15 @@ const ahoCorasick = {
   run: (state: AutomatonState, { defs, texts }: RecordedSet): string[][] =>
     texts.map((text) => {
       const found = new Set<number>();
-      for (const [, words] of state.automaton.search(text)) {
-        for (const word of words) found.add(state.literals.get(word) as number);
-      }
+      for (const { pattern } of state.automaton.search(text))
+        found.add(state.literals.get(pattern) as number);
       for (const index of state.others) if (state.regexes[index]?.test(text)) found.add(index);
       return [...found].sort((a, b) => a - b).map((index) => defs[index]?.id ?? '');
     }),
 };
 
 interface Automaton {
-  search(text: string): [number, string[]][];
+  search(text: string): { readonly pattern: string }[];
 }
 
 interface AutomatonState {
