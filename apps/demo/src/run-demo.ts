@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { PerformanceSystem, formatBytes, formatQuantity, formatTable } from '@perf/system';
+import { PerformanceSystem, formatBytes, formatKpis, formatTable } from '@perf/system';
 import type { DemoOptions } from './command-line.ts';
 import { startDashboard } from './dashboard-server.ts';
 import { PointHistory } from './point-history.ts';
@@ -150,20 +150,16 @@ class DemoSession {
         `$${counts.costUsd.toFixed(2)} at list price for the recorded tokens (${counts.inputTokens} in, of them ${counts.cachedTokens} cached, ${counts.outputTokens} out)`,
       ],
     ];
-    const kpis = this.#kpis.map((kpi) => [
-      kpi.title,
-      `${kpi.direction === 'atMost' ? '<=' : '>='} ${formatQuantity(kpi.target, kpi.unit)}`,
-      formatQuantity(kpi.measured, kpi.unit),
-      kpi.verdict,
-    ]);
     const missed = this.#kpis.filter((kpi) => kpi.verdict === 'miss').length;
     return [
       '\nA replayed recording: tool results are the recorded ones, every time and size is measured now.\n',
       formatTable(['replayed', ''], what),
       '',
-      formatTable(['KPI', 'target', 'measured', 'verdict'], kpis),
+      formatKpis({ results: this.#kpis }),
       '',
-      missed === 0 ? `all ${kpis.length} KPIs met\n` : `${missed} of ${kpis.length} KPIs missed\n`,
+      missed === 0
+        ? `all ${this.#kpis.length} KPIs met\n`
+        : `${missed} of ${this.#kpis.length} KPIs missed\n`,
     ].join('\n');
   }
 

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 const executable = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) =>
@@ -81,15 +81,24 @@ const views = [
   { width: 800, scheme: 'dark' as const },
 ];
 
+/** A page and what its console complains of. */
+async function openPage(
+  width: number,
+  colorScheme: 'light' | 'dark',
+): Promise<{ page: Page; problems: string[] }> {
+  const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme });
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
+  });
+  page.on('pageerror', (error) => problems.push(String(error)));
+  return { page, problems };
+}
+
 it.skipIf(skip).each(views)(
   'shows values that change, without an error, $width px wide, $scheme',
   async ({ width, scheme }) => {
-    const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme: scheme });
-    const problems: string[] = [];
-    page.on('console', (message) => {
-      if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
-    });
-    page.on('pageerror', (error) => problems.push(String(error)));
+    const { page, problems } = await openPage(width, scheme);
     await page.goto(slow.url);
     const phase = page.locator('#phase');
     await phase.filter({ hasText: 'replaying' }).waitFor();
@@ -115,12 +124,7 @@ it.skipIf(skip).each(views)(
 it.skipIf(skip).each(views)(
   'shows the result after the replay to a page opened late, $width px wide, $scheme',
   async ({ width, scheme }) => {
-    const page = await browser.newPage({ viewport: { width, height: 1000 }, colorScheme: scheme });
-    const problems: string[] = [];
-    page.on('console', (message) => {
-      if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text());
-    });
-    page.on('pageerror', (error) => problems.push(String(error)));
+    const { page, problems } = await openPage(width, scheme);
     await page.goto(fast.url);
     await page.locator('#phase').filter({ hasText: 'finished' }).waitFor();
     expect(await page.locator('#phase').textContent()).toMatch(/^finished: 10,399 of 10,399 events/);

@@ -20,6 +20,7 @@ export type { ChooseModelOptions, ModelChoice, ModelProfile } from './model-choi
 export type { Json } from './canonical-json.ts';
 export type { Outcome, Pattern, PatternInput } from './pattern-repository.ts';
 export { formatBytes, formatKpis, formatQuantity, formatTable } from './report.ts';
+export type { JudgedKpi } from './report.ts';
 export type {
   PruneOptions,
   RememberedSession,

@@ -36,8 +36,11 @@ function formatSeconds(seconds: number): string {
   return `${(seconds * 1e6).toFixed(1)} us`;
 }
 
+/** What a row of the table needs of a judged KPI. */
+export type JudgedKpi = Pick<KpiResult, 'title' | 'unit' | 'direction' | 'target' | 'measured' | 'verdict'>;
+
 /** Each KPI with target, measured value and verdict, in aligned columns. */
-export function formatKpis({ results }: KpiReport): string {
+export function formatKpis({ results }: { readonly results: readonly JudgedKpi[] }): string {
   const rows = results.map((kpi) => [
     kpi.title,
     `${kpi.direction === 'atMost' ? '<=' : '>='} ${formatQuantity(kpi.target, kpi.unit)}`,
